@@ -220,7 +220,7 @@ def _parse_header(header: bytes, data_size: int, where: str) -> tuple[dict[str, 
     return metadata, tensors
 
 
-class _Pairs(list[tuple[str, Any]]):
+class _Pairs(tuple[tuple[str, Any], ...]):
     """A JSON object as its pairs of key and value, so that repeated keys stay visible."""
 
 
@@ -367,12 +367,17 @@ def _describe(name: str, value: ArrayLike, dtype: np.dtype[Any] | None) -> tuple
     if name == "__metadata__":
         raise ValueError("tensor '__metadata__': the format reserves this name")
     array = np.asarray(value)
-    for kind in (array.dtype, dtype or array.dtype):
-        if kind.str.replace(">", "<") not in DTYPE_NAMES:
+    stored = array.dtype if dtype is None else dtype
+    for kind in (array.dtype, stored):
+        if _little_endian(kind) not in DTYPE_NAMES:
             raise TypeError(f"tensor {name!r}: a safetensors file cannot hold NumPy's {kind}")
     if array.ndim > MAX_AXES:
         raise ValueError(f"tensor {name!r} has {array.ndim} axes; at most {MAX_AXES} can be read back")
-    return DTYPE_NAMES[kind.str.replace(">", "<")], array.shape
+    return DTYPE_NAMES[_little_endian(stored)], array.shape
+
+
+def _little_endian(dtype: np.dtype[Any]) -> str:
+    return dtype.str.replace(">", "<")
 
 
 def _header(layout: dict[str, TensorInfo], metadata: dict[str, str]) -> bytes:
