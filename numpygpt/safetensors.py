@@ -90,9 +90,10 @@ class SafetensorsFile(Mapping[str, NDArray[Any]]):
 
     Opening reads and checks the header alone. Each `file[name]` maps that one tensor's part of the file
     into memory and holds on to nothing, so a loop over a file of any size needs one tensor's memory at a
-    time, and `file[name][10:20]` reads those rows only. The arrays show the file as it lies on disk:
-    where a tensor does not start at a multiple of its item size, `flags.aligned` is False and
-    arithmetic is slow (`load_file` copies those). BF16, which NumPy lacks, becomes float32, exactly.
+    time, and `file[name][10:20]` reads those rows only. (BF16 and BOOL are read whole: NumPy lacks BF16,
+    which becomes float32, exactly, and BOOL bytes are checked.) The arrays show the file as it lies on
+    disk: where a tensor does not start at a multiple of its item size, `flags.aligned` is False and
+    arithmetic is slow. `load_file` copies those, and is the one to use for keeping all tensors at once.
 
     `metadata` is the header's `__metadata__`; `shapes` and `dtypes` (the format's names, such as "F32")
     tell what is in the file without touching the data.
@@ -429,7 +430,7 @@ def _written_whole(path: Path) -> Iterator[BinaryIO]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
+        os.replace(temporary, path)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.filename in (None, str(temporary)):

@@ -135,7 +135,7 @@ def test_array_likes(tmp_path: Path) -> None:
 
 
 def test_order_and_alignment(tmp_path: Path) -> None:
-    tensors = {
+    tensors: Tensors = {
         "bytes": np.ones(3, np.uint8),
         "floats": np.ones(5, np.float32),
         "full": np.ones((4, 16), np.float32),
@@ -519,7 +519,6 @@ def test_types_that_cannot_be_saved(tmp_path: Path, value: Any) -> None:
         ({1: [1.0]}, None, None, TypeError, "tensor 1: the name must be a string"),
         ({"__metadata__": [1.0]}, None, None, ValueError, "reserves this name"),
         ({"\ud800": [1.0]}, None, None, ValueError, "not valid Unicode"),
-        ({"x": np.zeros((1,) * 33)}, None, None, ValueError, "tensor 'x' has 33 axes"),
         ({"x": [1.0]}, {"n": 1}, None, TypeError, "metadata must map strings to strings, not 'n' to 1"),
         ({"x": [1.0]}, {1: "n"}, None, TypeError, "metadata must map strings to strings"),
         ({"x": [1.0]}, {"n": "\udfff"}, None, ValueError, "not valid Unicode"),
@@ -529,8 +528,6 @@ def test_types_that_cannot_be_saved(tmp_path: Path, value: Any) -> None:
 def test_what_cannot_be_saved(
     tmp_path: Path, tensors: Any, metadata: Any, dtype: Any, error: type[Exception], message: str
 ) -> None:
-    if np.lib.NumpyVersion(np.__version__) < "2.0.0" and "x" in tensors and np.ndim(tensors["x"]) > 32:
-        pytest.skip("NumPy 1 makes no such array")
     path = tmp_path / "x.safetensors"
     path.write_bytes(b"as it was")
     with pytest.raises(error, match=message):
@@ -539,10 +536,21 @@ def test_what_cannot_be_saved(
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_more_axes_than_can_be_read_back(tmp_path: Path) -> None:
+    if np.lib.NumpyVersion(np.__version__) < "2.0.0":
+        pytest.skip("NumPy 1 makes no array of 33 axes")
+    with pytest.raises(ValueError, match="tensor 'x' has 33 axes"):
+        save_file({"x": np.zeros((1,) * 33)}, tmp_path / "x.safetensors")
+
+
 def test_cast_while_saving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(safetensors, "WRITE_BYTES", 64)
     rng = np.random.default_rng(0)
-    tensors = {"a": rng.normal(size=(7, 3, 50)), "b": np.arange(9, dtype=">i2"), "c": np.array(1.5, np.float16)}
+    tensors: Tensors = {
+        "a": rng.normal(size=(7, 3, 50)),
+        "b": np.arange(9, dtype=">i2"),
+        "c": np.array(1.5, np.float16),
+    }
     save_file(tensors, tmp_path / "x.safetensors", dtype=np.float32)
     assert_same(load_file(tmp_path / "x.safetensors"), {name: x.astype(np.float32) for name, x in tensors.items()})
 
