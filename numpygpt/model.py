@@ -74,6 +74,36 @@ class GPT2Config:
         return scale / (layer + 1) if self.scale_attn_by_inverse_layer_idx else scale
 
 
+def parameter_shapes(config: GPT2Config) -> dict[str, tuple[int, ...]]:
+    """Return the shape of every parameter, under the name of its tensor in a checkpoint.
+
+    >>> parameter_shapes(GPT2Config())["h.11.mlp.c_fc.weight"]
+    (768, 3072)
+    >>> sum(math.prod(shape) for shape in parameter_shapes(GPT2Config()).values())
+    124439808
+    """
+    n_embd, n_inner = config.n_embd, config.n_inner or 4 * config.n_embd
+    linears = {
+        "attn.c_attn": (n_embd, 3 * n_embd),
+        "attn.c_proj": (n_embd, n_embd),
+        "mlp.c_fc": (n_embd, n_inner),
+        "mlp.c_proj": (n_inner, n_embd),
+    }
+    shapes: dict[str, tuple[int, ...]] = {
+        "wte.weight": (config.vocab_size, n_embd),
+        "wpe.weight": (config.n_ctx, n_embd),
+    }
+    for layer in range(config.n_layer):
+        for name in ("ln_1", "attn.c_attn", "attn.c_proj", "ln_2", "mlp.c_fc", "mlp.c_proj"):
+            weight = linears.get(name, (n_embd,))
+            shapes[f"h.{layer}.{name}.weight"] = weight
+            shapes[f"h.{layer}.{name}.bias"] = weight[-1:]
+    shapes |= {"ln_f.weight": (n_embd,), "ln_f.bias": (n_embd,)}
+    if not config.tie_word_embeddings:
+        shapes["lm_head.weight"] = (config.vocab_size, n_embd)
+    return shapes
+
+
 class LayerCache:
     """One layer's keys and values of the positions seen so far: [..., n_head, n_ctx, n_embd / n_head] each."""
 

@@ -1,0 +1,81 @@
+"""What the package's commands share: a user's mistake is answered in one line, with exit status 2."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import NoReturn
+
+MISTAKE = 2  # the exit status of a command that was asked for something it cannot do
+INTERRUPTED = 130  # as shells report a program that Ctrl-C ended: 128 + SIGINT
+
+
+class Parser(argparse.ArgumentParser):
+    """An ArgumentParser whose errors are one line, and whose help keeps the line breaks of its texts."""
+
+    def __init__(self, prog: str, description: str, epilog: str | None = None) -> None:
+        super().__init__(
+            prog=prog,
+            description=description,
+            epilog=epilog,
+            formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, max_help_position=34, width=100),
+            allow_abbrev=False,
+        )
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(MISTAKE, f"{self.prog}: {message} (--help shows the options)\n")
+
+
+def number(kind: type[int] | type[float], minimum: float, *, above: bool = False) -> Callable[[str], float]:
+    """Return a reader of a number for argparse: at least `minimum`, or above it.
+
+    >>> number(int, 1)("40")
+    40
+    >>> number(float, 0, above=True)("0")
+    Traceback (most recent call last):
+    argparse.ArgumentTypeError: '0' is not a number above 0
+    """
+    name = ("a whole number" if kind is int else "a number") + (" above " if above else " of at least ") + str(minimum)
+
+    def read(text: str) -> float:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = float("nan")
+        if not (minimum < value if above else minimum <= value) or value == float("inf"):
+            raise argparse.ArgumentTypeError(f"{text!r} is not {name}")
+        return value
+
+    return read
+
+
+@contextmanager
+def friendly_exit(prog: str) -> Iterator[None]:
+    """End the program without a traceback where the cause is not in the program.
+
+    A mistake in what was asked for (ValueError), a file or network that will not do (OSError) and too little
+    memory are one line on standard error; Ctrl-C and a reader that closed the pipe end it quietly.
+    """
+    try:
+        yield
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python's own flush at exit complains
+        sys.exit(0)
+    except MemoryError as error:
+        sys.exit(_say(prog, f"not enough memory: {error}"))
+    except OSError as error:
+        named = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
+        sys.exit(_say(prog, named))
+    except ValueError as error:
+        sys.exit(_say(prog, str(error)))
+
+
+def _say(prog: str, message: str) -> int:
+    print(f"{prog}: {' '.join(message.split())}", file=sys.stderr)
+    return MISTAKE
