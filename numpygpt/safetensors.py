@@ -15,8 +15,8 @@ integers, and BOOL (a byte, 0 or 1). BF16 is the upper half of an F32.
 
 Names must not repeat, and the tensors must cover the data exactly: ranges that overlap, leave a hole,
 leave bytes over at the end, or do not have the length that shape and type ask for make the file invalid.
-So do more than 100 MB of header. A reader that checks this never runs code, as unpickling does, and never
-needs more memory than the file is long.
+So does a header of more than 100 MB. A reader that checks this runs no code from the file, as unpickling
+would, and no number in the file makes it allocate more than the file's own length justifies.
 
 Source: the "Format" section of https://github.com/huggingface/safetensors, and the checks in its reader
 (``safetensors/src/tensor.rs``). A whole file by hand, and read back:
@@ -252,7 +252,9 @@ def _parse_tensor(value: object, data_size: int, where: str) -> TensorInfo:
         raise SafetensorsError(f"{where} must have dtype, shape and data_offsets, not {_show(list(entry))}")
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
     if not (isinstance(dtype, str) and dtype in STORED_DTYPES):
-        raise SafetensorsError(f"{where}: dtype {_show(dtype)} is not one of {', '.join(STORED_DTYPES)}")
+        raise SafetensorsError(
+            f"{where}: dtype {_show(dtype)} has no equivalent in NumPy; {', '.join(STORED_DTYPES)} can be read"
+        )
     if not (_is_list_of_sizes(shape) and len(shape) <= MAX_AXES):
         raise SafetensorsError(
             f"{where}: shape must be a list of at most {MAX_AXES} non-negative integers, not {_show(shape)}"
@@ -433,6 +435,6 @@ def _written_whole(path: Path) -> Iterator[BinaryIO]:
         os.replace(temporary, path)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename in (None, str(temporary)):
+        if isinstance(error, OSError) and error.errno and error.filename in (None, str(temporary)):
             error.filename = str(path)  # the name that the caller knows
         raise

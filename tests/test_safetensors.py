@@ -178,6 +178,8 @@ def test_a_file_like_openais_whose_data_starts_at_an_odd_byte(tmp_path: Path, dt
     assert not x.flags.writeable
     np.testing.assert_array_equal(x, values.reshape(2, 3))
     np.testing.assert_array_equal(SafetensorsFile(path)["x"][1], values[3:])
+    save_file(SafetensorsFile(path), tmp_path / "aligned.safetensors")
+    assert_same(dict(SafetensorsFile(tmp_path / "aligned.safetensors")), {"x": x})
 
 
 def test_bf16_by_hand(tmp_path: Path) -> None:
@@ -276,7 +278,11 @@ BROKEN: dict[str, tuple[bytes, str, bool]] = {
     "no shape": (file_bytes({"a": {"dtype": "F32", "data_offsets": [0, 4]}}, D), "'a' must have dtype", True),
     "no offsets": (file_bytes({"a": {"dtype": "F32", "shape": [1]}}, D), "'a' must have dtype", True),
     "unknown field": (file_bytes({"a": entry(order="C")}, D), "'a' must have dtype", False),
-    "unknown dtype": (file_bytes({"a": entry("F33")}, D), "'a': dtype 'F33' is not one of F64", True),
+    "unknown dtype": (
+        file_bytes({"a": entry("F33")}, D),
+        "'a': dtype 'F33' has no equivalent in NumPy; F64, F32",
+        True,
+    ),
     "dtype that NumPy lacks": (file_bytes({"a": entry("F8_E4M3", [4])}, D), "'a': dtype 'F8_E4M3'", False),
     "dtype in small letters": (file_bytes({"a": entry("f32")}, D), "'a': dtype 'f32'", True),
     "dtype a number": (file_bytes({"a": entry(32)}, D), "'a': dtype 32", True),
@@ -488,7 +494,7 @@ def test_a_mutated_file_is_an_error_or_correct(path: Path, content: bytes) -> No
 
 
 @given(st.one_of(mutated(), edited()))
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=200)
 def test_what_we_accept_the_official_library_accepts(path: Path, official: Any, content: bytes) -> None:
     path.write_bytes(content)
     try:
@@ -504,7 +510,7 @@ def test_what_we_accept_the_official_library_accepts(path: Path, official: Any, 
 # Saving
 
 
-@pytest.mark.parametrize("value", [1j, "text", None, np.datetime64("2020"), np.zeros(1, "i4,f4"), np.longdouble(1)])
+@pytest.mark.parametrize("value", [1j, "text", None, np.datetime64("2020"), np.zeros(1, "i4,f4")])
 def test_types_that_cannot_be_saved(tmp_path: Path, value: Any) -> None:
     with pytest.raises(TypeError, match="tensor 'odd': a safetensors file cannot hold"):
         save_file({"fine": np.zeros(2), "odd": np.array(value)}, tmp_path / "x.safetensors")
@@ -637,6 +643,15 @@ def test_a_failing_source_leaves_the_old_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_an_error_of_the_source_keeps_its_message(tmp_path: Path) -> None:
+    class Lost(dict[str, Any]):
+        def __getitem__(self, name: str) -> NDArray[Any]:
+            raise FileNotFoundError(f"the shard with {name} is missing")
+
+    with pytest.raises(FileNotFoundError, match=r"^the shard with a is missing$"):
+        save_file(Lost(a=0), tmp_path / "x.safetensors")
+
+
 def test_saving_where_nothing_can_be(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"missing.x\.safetensors"):
         save_file({}, tmp_path / "missing" / "x.safetensors")
@@ -682,11 +697,10 @@ def test_memory_of_going_through_a_large_file(tmp_path: Path, odd: bool) -> None
         file.truncate(8 + len(header) + 6 * size)
     stream = "file = SafetensorsFile(sys.argv[1])\nfor name in file: assert file[name].sum() == 0"
     assert peak_memory(stream, source) < size + 24 * 2**20
-    assert peak_memory("for x in load_file(sys.argv[1]).values(): x[5, :7].sum()", source) < (
-        7 * size if odd else 2**23
-    )
+    load = "for x in load_file(sys.argv[1]).values(): x[5, :7].sum()"  # unaligned: six copies, one by one
+    assert peak_memory(load, source) < (7 * size if odd else 0) + 24 * 2**20
     rows = "for name in '012345': SafetensorsFile(sys.argv[1])[name][700:710].sum()"
-    assert peak_memory(rows, source) < 8 * 2**20
+    assert peak_memory(rows, source) < 16 * 2**20
     copy = "save_file(SafetensorsFile(sys.argv[1]), sys.argv[2], dtype=np.float16)"
     assert peak_memory(copy, source, target) < 2 * size + 24 * 2**20
     assert target.stat().st_size == pytest.approx(3 * size, abs=1000)
