@@ -78,17 +78,15 @@ class Tokenizer:
         vocab: Mapping[bytes, int] | None = None,
         special_tokens: Mapping[str, int] | None = None,
     ) -> None:
-        if merges is None:
-            self.merges = list(_gpt2_merges())
-        else:
-            self.merges = [(left, right) for left, right in merges]
+        self.merges = list(_gpt2_merges() if merges is None else merges)
+        if merges is not None:
             _check_merges(self.merges)
         tokens = [*_BYTES, *map(b"".join, self.merges)]
-        self.special_tokens = dict(special_tokens or {END_OF_TEXT: len(tokens)})
         self._ids = dict(zip(tokens, range(len(tokens)), strict=True) if vocab is None else vocab)
-        if vocab is not None or special_tokens:
+        self.special_tokens = dict({END_OF_TEXT: len(tokens)} if special_tokens is None else special_tokens)
+        if (merges, vocab, special_tokens) != (None, None, None):
             _check_numbering(tokens, self._ids, self.special_tokens)
-        self._ranks = {pair: rank for rank, pair in enumerate(self.merges)}
+        self._ranks = dict(zip(self.merges, range(len(self.merges)), strict=True))
         self._bytes = {token_id: token for token, token_id in self._ids.items()}
         self._bytes |= {token_id: name.encode() for name, token_id in self.special_tokens.items()}
         self._words = _WordCache(self._encode_word)
@@ -222,14 +220,16 @@ class Tokenizer:
         """
         folder = Path(folder)
         if (folder / "merges.txt").exists():
-            merges, vocab, added = _read_merges_and_vocab(folder)
+            merges, names = _read_merges(folder / "merges.txt")
+            vocab, added = _read_ids(folder / "vocab.json"), _read_ids(folder / "added_tokens.json")
         elif (folder / "tokenizer.json").exists():
-            merges, vocab, added = _read_tokenizer_json(folder / "tokenizer.json")
+            merges, names, vocab, added = _read_tokenizer_json(folder / "tokenizer.json")
         else:
             message = f"{folder} holds no tokenizer: neither merges.txt (with vocab.json) nor tokenizer.json is there"
             raise FileNotFoundError(message)
         try:
-            return cls._from_names(merges, vocab, added)
+            ids, special_tokens = _number(names, vocab, added)
+            return cls(merges, vocab=ids, special_tokens=special_tokens)
         except ValueError as error:
             raise ValueError(f"{folder}: {error}") from None
 
@@ -245,20 +245,6 @@ class Tokenizer:
         merges = "".join(f"{_printable(left)} {_printable(right)}\n" for left, right in self.merges)
         _write(folder / "vocab.json", vocab)
         _write(folder / "merges.txt", f"#version: 0.2\n{merges}")
-
-    @classmethod
-    def _from_names(cls, merges: list[Pair], vocab: dict[str, int] | None, added: dict[str, int]) -> Tokenizer:
-        """Build a tokenizer from what its files hold, where tokens are written as printable text."""
-        tokens = [*_BYTES, *map(b"".join, merges)]
-        if vocab is None:
-            return cls(merges, special_tokens={END_OF_TEXT: len(tokens)} | added)
-        names = {_printable(token): token for token in tokens}
-        special = {name: token_id for name, token_id in vocab.items() if name not in names}
-        for name, token_id in added.items():
-            if special.setdefault(name, token_id) != token_id:
-                raise ValueError(f"the token {name!r} has two ids, {special[name]} and {token_id}")
-        known = {names[name]: token_id for name, token_id in vocab.items() if name in names}
-        return cls(merges, vocab=known, special_tokens=special)
 
     def _allowed(self, allowed_special: Collection[str]) -> list[str]:
         """List the special tokens to look for in a text, the longest first."""
@@ -467,7 +453,8 @@ def _alphabet() -> dict[int, str]:
 
 
 _ALPHABET = _alphabet()
-_BYTES = [bytes([byte]) for byte in _ALPHABET]  # in the order of their ids
+_LETTERS = {letter: bytes([byte]) for byte, letter in _ALPHABET.items()}
+_BYTES = list(_LETTERS.values())  # in the order of their ids
 _BYTE = [bytes([byte]) for byte in range(256)]
 
 
@@ -504,9 +491,8 @@ def _check_numbering(tokens: list[bytes], ids: Mapping[bytes, int], special_toke
         if token_id in owner:
             raise ValueError(f"the id {token_id} is used twice, for {owner[token_id]!r} and for {token!r}")
         owner[token_id] = token
-    names = {_printable(token) for token in ids}
     for name in special_tokens:
-        if not name or name in names:
+        if not name or (_LETTERS.keys() >= set(name) and b"".join(_LETTERS[c] for c in name) in ids):
             raise ValueError(f"the special token {name!r} is empty or written like an ordinary token")
 
 
@@ -515,43 +501,52 @@ def _check_numbering(tokens: list[bytes], ids: Mapping[bytes, int], special_toke
 
 @cache
 def _gpt2_merges() -> tuple[Pair, ...]:
-    return tuple(_read_merges(Path(__file__).parent / "data" / "merges.txt"))
+    merges, _ = _read_merges(Path(__file__).parent / "data" / "merges.txt")
+    return tuple(merges)
 
 
-def _read_merges(path: Path) -> list[Pair]:
+def _read_merges(path: Path) -> tuple[list[Pair], dict[str, bytes]]:
     lines = _read_text(path).rstrip("\n").split("\n")
-    has_version = lines[0].startswith("#version")
-    lines = lines[has_version:]
-    return _parse_merges((line.split(" ") for line in lines if lines != [""]), f"{path}, line", 1 + has_version)
+    first = 1 if lines[0].startswith("#version") or lines == [""] else 0
+    return _parse_merges([line.split(" ") for line in lines[first:]], f"{path}, line", first + 1)
 
 
-def _parse_merges(merges: Iterable[Sequence[str]], where: str, first: int) -> list[Pair]:
-    """Turn merges of printable text into pairs of bytes; `where` and `first` tell a reader which one is wrong."""
-    token = {letter: bytes([byte]) for byte, letter in _ALPHABET.items()}
+def _parse_merges(merges: Sequence[Any], where: str, first: int) -> tuple[list[Pair], dict[str, bytes]]:
+    """Turn merges of printable text into pairs of bytes, and name every token in the order of ids.
+
+    `where` and `first` tell the reader of an error which merge is wrong.
+    """
+    names = dict(_LETTERS)
     pairs: list[Pair] = []
     for number, parts in enumerate(merges, first):
         try:
             left, right = parts
-            pair = token[left], token[right]
+            pair = names[left], names[right]
         except KeyError as error:
             message = f"{where} {number}: {error} is neither a byte nor made by an earlier merge"
             raise ValueError(message) from None
         except (TypeError, ValueError):
             raise ValueError(f"{where} {number}: expected two parts, found {parts!r}") from None
-        if left + right in token:
-            raise ValueError(f"{where} {number}: an earlier merge makes {left + right!r} already")
-        token[left + right] = pair[0] + pair[1]
+        name = left + right
+        if name in names:
+            raise ValueError(f"{where} {number}: an earlier merge makes {name!r} already")
+        names[name] = pair[0] + pair[1]
         pairs.append(pair)
-    return pairs
+    return pairs, names
 
 
-def _read_merges_and_vocab(folder: Path) -> tuple[list[Pair], dict[str, int] | None, dict[str, int]]:
-    merges = _read_merges(folder / "merges.txt")
-    vocab, added = (
-        _ids_by_name(_read_json(path), path) if path.exists() else None
-        for path in (folder / "vocab.json", folder / "added_tokens.json")
-    )
-    return merges, vocab, added or {}
+def _number(
+    names: dict[str, bytes], vocab: dict[str, int] | None, added: dict[str, int] | None
+) -> tuple[dict[bytes, int], dict[str, int]]:
+    """Find the id of every token by its name; names of no token are special tokens."""
+    if vocab is None:
+        vocab = {name: i for i, name in enumerate([*names, END_OF_TEXT])}
+    ids = {token: vocab[name] for name, token in names.items() if name in vocab}
+    special_tokens = {name: token_id for name, token_id in vocab.items() if name not in names}
+    for name, token_id in (added or {}).items():
+        if special_tokens.setdefault(name, token_id) != token_id:
+            raise ValueError(f"{name!r} has two ids, {special_tokens[name]} and {token_id}")
+    return ids, special_tokens
 
 
 # What decides the tokens in `tokenizer.json`, and the values with which they are GPT-2's.
@@ -572,7 +567,9 @@ _SETTINGS: dict[str, tuple[object, ...]] = {
 }
 
 
-def _read_tokenizer_json(path: Path) -> tuple[list[Pair], dict[str, int], dict[str, int]]:
+def _read_tokenizer_json(
+    path: Path,
+) -> tuple[list[Pair], dict[str, bytes], dict[str, int], dict[str, int]]:
     data = _read_json(path)
     for setting, allowed in _SETTINGS.items():
         value = data
@@ -584,16 +581,20 @@ def _read_tokenizer_json(path: Path) -> tuple[list[Pair], dict[str, int], dict[s
     added = data.get("added_tokens") or []
     if not isinstance(merges, list) or not isinstance(added, list):
         raise ValueError(f"{path}: model.merges and added_tokens must be lists")
-    pairs = (merge.split(" ") if isinstance(merge, str) else merge for merge in merges)
+    merges = [merge.split(" ") if isinstance(merge, str) else merge for merge in merges]
     try:
         added_ids = {token["content"]: token["id"] for token in added}
     except (KeyError, TypeError):
         raise ValueError(f"{path}: an entry of added_tokens lacks its content or its id") from None
-    vocab = _ids_by_name(data["model"].get("vocab"), path)
-    return _parse_merges(pairs, f"{path}, merge", 0), vocab, _ids_by_name(added_ids, path)
+    vocab = _check_ids(data["model"].get("vocab"), path)
+    return *_parse_merges(merges, f"{path}, merge", 0), vocab, _check_ids(added_ids, path)
 
 
-def _ids_by_name(data: Any, path: Path) -> dict[str, int]:
+def _read_ids(path: Path) -> dict[str, int] | None:
+    return _check_ids(_read_json(path), path) if path.exists() else None
+
+
+def _check_ids(data: Any, path: Path) -> dict[str, int]:
     if not isinstance(data, dict):
         raise ValueError(f"{path}: expected an object that gives each token its id, found {type(data).__name__}")
     for name, token_id in data.items():
