@@ -28,7 +28,7 @@ from numpy.typing import DTypeLike
 from numpygpt.files import folder_written_whole, written_whole
 from numpygpt.layers import Array
 from numpygpt.model import GPT2Config, Params, parameter_shapes
-from numpygpt.safetensors import SafetensorsFile, save_file
+from numpygpt.safetensors import SafetensorsFile, load_file, save_file
 from numpygpt.tokenizer import Tokenizer
 
 PREFIX = "transformer."  # transformers' name for the model without its output weights
@@ -46,8 +46,8 @@ class CheckpointError(ValueError):
     """A model folder that cannot be used: the message names the file, what is wrong with it and what to do."""
 
 
-def load(folder: str | os.PathLike[str], dtype: DTypeLike = np.float32) -> tuple[GPT2Config, Params, Tokenizer]:
-    """Load a model folder.
+def load(folder: str | os.PathLike[str], dtype: DTypeLike = np.float32) -> tuple[GPT2Config, Params, Tokenizer | None]:
+    """Load a model folder. The tokenizer is None where the folder holds none.
 
     Tensors are cast to `dtype`. Those that are stored in it, aligned, stay on disk and are mapped into memory:
     a converted folder loads without a copy, and processes that use it share its pages.
@@ -56,8 +56,10 @@ def load(folder: str | os.PathLike[str], dtype: DTypeLike = np.float32) -> tuple
     where what it holds is not a GPT-2 or not consistent.
     """
     config = load_config(folder)
-    tensors = _Tensors(Path(folder), config)
-    params = unflatten({name: _aligned(tensors[name], dtype) for name in tensors})
+    places = _Tensors(Path(folder), config).places
+    files = {path: load_file(path) for path in {file.path for file, _ in places.values()}}
+    tensors = {name: np.asarray(files[file.path][stored], dtype) for name, (file, stored) in places.items()}
+    params = unflatten(tensors)
     return config, params, load_tokenizer(folder, config)
 
 
@@ -65,7 +67,7 @@ def save(
     folder: str | os.PathLike[str],
     config: GPT2Config,
     params: Params,
-    tokenizer: Tokenizer,
+    tokenizer: Tokenizer | None,
     *,
     dtype: DTypeLike | None = None,
     overwrite: bool = False,
@@ -133,17 +135,16 @@ def load_config(folder: str | os.PathLike[str]) -> GPT2Config:
         raise CheckpointError(f"{path}: {error}") from None
 
 
-def load_tokenizer(folder: str | os.PathLike[str], config: GPT2Config) -> Tokenizer:
-    """Read a folder's tokenizer; a folder with none and GPT-2's vocabulary size gets GPT-2's.
+def load_tokenizer(folder: str | os.PathLike[str], config: GPT2Config) -> Tokenizer | None:
+    """Read a folder's tokenizer. Where it holds none, a model of GPT-2's vocabulary size gets GPT-2's, others None.
 
-    Raises CheckpointError where it has more tokens than the model, or there is none and no way to know it.
+    Raises CheckpointError where the tokenizer has more tokens than the model.
     """
     try:
         tokenizer = Tokenizer.load(folder)
-    except FileNotFoundError as error:
+    except FileNotFoundError:
         tokenizer = Tokenizer()
-        if config.vocab_size != tokenizer.n_vocab:
-            raise CheckpointError(f"{error}; put the model's own vocab.json and merges.txt there") from None
+        return tokenizer if config.vocab_size == tokenizer.n_vocab else None
     if tokenizer.n_vocab > config.vocab_size:
         raise CheckpointError(
             f"{folder}: the tokenizer has {tokenizer.n_vocab} tokens, but config.json says vocab_size "
@@ -194,22 +195,22 @@ class _Tensors(Mapping[str, Array]):
     """
 
     def __init__(self, folder: Path, config: GPT2Config) -> None:
-        self._places: dict[str, tuple[SafetensorsFile, str]] = {}
+        self.places: dict[str, tuple[SafetensorsFile, str]] = {}
         for file, name in _stored_tensors(folder):
             plain = name.removeprefix(PREFIX)
             if plain.startswith("h.") and plain.endswith(MASKS):
                 continue
-            if plain in self._places:
+            if plain in self.places:
                 raise CheckpointError(f"{file.path}: tensor {plain} is there twice, with and without {PREFIX!r}")
             if not file.dtypes[name].lstrip("B").startswith("F"):
                 raise CheckpointError(
                     f"{file.path}: tensor {name} holds {file.dtypes[name]} numbers; only floating-point weights work"
                 )
-            self._places[plain] = file, name
-        if config.tie_word_embeddings and OUTPUT_WEIGHT in self._places:
+            self.places[plain] = file, name
+        if config.tie_word_embeddings and OUTPUT_WEIGHT in self.places:
             self._check_tie(folder)
-            del self._places[OUTPUT_WEIGHT]
-        _check_shapes({name: file.shapes[stored] for name, (file, stored) in self._places.items()}, config, str(folder))
+            del self.places[OUTPUT_WEIGHT]
+        _check_shapes({name: file.shapes[stored] for name, (file, stored) in self.places.items()}, config, str(folder))
 
     def _check_tie(self, folder: Path) -> None:
         if not np.array_equal(self[OUTPUT_WEIGHT], self.get("wte.weight", np.empty(0))):
@@ -219,14 +220,14 @@ class _Tensors(Mapping[str, Array]):
             )
 
     def __getitem__(self, name: str) -> Array:
-        file, stored = self._places[name]
+        file, stored = self.places[name]
         return file[stored]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._places)
+        return iter(self.places)
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self.places)
 
 
 def _stored_tensors(folder: Path) -> Iterator[tuple[SafetensorsFile, str]]:
@@ -277,27 +278,21 @@ def _check_shapes(shapes: Mapping[str, tuple[int, ...]], config: GPT2Config, whe
             )
 
 
-def _aligned(tensor: Array, dtype: DTypeLike) -> Array:
-    """Cast and align, with a copy only where one is needed."""
-    return np.require(tensor, dtype, "A")
-
-
 def _write_folder(
-    folder: Path, config: GPT2Config, tensors: Mapping[str, Array], tokenizer: Tokenizer, dtype: DTypeLike | None
+    folder: Path, config: GPT2Config, tensors: Mapping[str, Array], tokenizer: Tokenizer | None, dtype: DTypeLike | None
 ) -> None:
     options = {
         "architectures": ["GPT2LMHeadModel"],
         "model_type": "gpt2",
         **dataclasses.asdict(config),
         "n_positions": config.n_ctx,
-        "bos_token_id": tokenizer.eot_id,
-        "eos_token_id": tokenizer.eot_id,
     }
+    if tokenizer is not None:
+        options |= {"bos_token_id": tokenizer.eot_id, "eos_token_id": tokenizer.eot_id}
+        named = {"tokenizer_class": "GPT2Tokenizer", "model_max_length": config.n_ctx}
+        _write_json(folder / "tokenizer_config.json", named)
+        tokenizer.save(folder)
     _write_json(folder / "config.json", options)
-    _write_json(
-        folder / "tokenizer_config.json", {"tokenizer_class": "GPT2Tokenizer", "model_max_length": config.n_ctx}
-    )
-    tokenizer.save(folder)
     save_file(tensors, folder / "model.safetensors", {"format": "pt"}, dtype=dtype)  # transformers wants this "format"
 
 

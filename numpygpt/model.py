@@ -136,6 +136,7 @@ class KVCache:
         n_ctx: int | None = None,
         dtype: DTypeLike = np.float32,
     ) -> None:
+        self.batch_shape = tuple(batch_shape)
         self.n_ctx = config.n_ctx if n_ctx is None else n_ctx
         shape = (*batch_shape, config.n_head, self.n_ctx, config.n_embd // config.n_head)
         self.layers = [LayerCache(shape, dtype) for _ in range(config.n_layer)]
@@ -145,11 +146,13 @@ class KVCache:
         """The number of positions remembered."""
         return self.layers[0].n_seq
 
-    def repeat(self, n: int) -> None:
-        """Turn a batch [batch, ...] into [batch · n, ...], each sequence n times in a row."""
+    def select(self, rows: ArrayLike) -> None:
+        """Make a batch of the sequences `rows` of this one, [batch, ...]; some may be left out or repeated."""
+        rows = np.asarray(rows)
+        self.batch_shape = rows.shape
         for layer in self.layers:
-            layer.keys = np.repeat(layer.keys, n, axis=0)
-            layer.values = np.repeat(layer.values, n, axis=0)
+            layer.keys = layer.keys[rows]
+            layer.values = layer.values[rows]
 
 
 def transformer_block(

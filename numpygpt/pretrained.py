@@ -1,0 +1,168 @@
+"""A model and its tokenizer in one hand: from a prompt's text to new text."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from numpygpt import checkpoint
+from numpygpt.generate import STOP_STRING, Continuation, generate
+from numpygpt.layers import Array
+from numpygpt.model import GPT2Config, Params, gpt2
+from numpygpt.sampling import Sampling
+from numpygpt.tokenizer import Tokenizer
+
+
+class GPT2:
+    """A GPT-2 with its tokenizer: `config` is its shape, `params` the tree of its parameters.
+
+        model = GPT2.from_pretrained("gpt2")
+        model.generate("Alan Turing theorized that computers would one day become", max_new_tokens=20)
+
+    What `logits` does, by hand: `gpt2(model.tokenizer.encode(prompt), **model.params, config=model.config)`.
+    """
+
+    def __init__(self, config: GPT2Config, params: Params, tokenizer: Tokenizer | None) -> None:
+        self.config = config
+        self.params = params
+        self._tokenizer = tokenizer
+
+    @classmethod
+    def from_pretrained(cls, name_or_folder: str | os.PathLike[str]) -> GPT2:
+        """Load a model folder.
+
+        Raises FileNotFoundError where there is none and ValueError where what it holds is not a GPT-2.
+        """
+        return cls(*checkpoint.load(Path(name_or_folder).expanduser()))
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """What turns text into the model's ids and back. Raises ValueError where the model's folder has none."""
+        if self._tokenizer is None:
+            raise ValueError("the model's folder has no tokenizer; put its vocab.json and merges.txt there")
+        return self._tokenizer
+
+    def logits(self, ids: ArrayLike) -> Array:
+        """Return the logits of the next token after every position: ids [..., n_seq] -> [..., n_seq, n_vocab]."""
+        return gpt2(ids, **self.params, config=self.config)
+
+    def generate(
+        self, prompt: str | Sequence[str], max_new_tokens: int = 40, *, num_return_sequences: int = 1, **options: Any
+    ) -> str | list[str]:
+        """Continue a prompt and return the new text alone.
+
+        Returns a list where there are several: for a sequence of prompts, or for `num_return_sequences` above 1, the
+        continuations of one prompt side by side. The options, with the names and meanings of `transformers`:
+
+        - `do_sample`, `temperature`, `top_k`, `top_p`, `repetition_penalty`: see `Sampling`; greedy without them
+        - `stop_strings`: one or several; the text ends before the first of them
+        - `seed`: a number, or a NumPy Generator; the same seed gives the same text
+
+        The text ends where the model ends it, at a stop string, after `max_new_tokens`, or with the context window.
+        An empty prompt starts from `<|endoftext|>`; those letters in a prompt are letters.
+
+        Raises ValueError for a prompt longer than the context window and for values that have no meaning.
+        """
+        prompts = [prompt] if isinstance(prompt, str) else list(prompt)
+        *_, texts = self.grow(prompts, max_new_tokens, num_return_sequences=num_return_sequences, **options)
+        results = [text.text for text in texts]
+        return results[0] if isinstance(prompt, str) and num_return_sequences == 1 else results
+
+    def stream(self, prompt: str, max_new_tokens: int = 40, **options: Any) -> Iterator[str]:
+        """Continue a prompt and yield pieces of the new text as they come. The options are those of `generate`.
+
+        A piece is never half a character; their sum is what `generate` returns.
+        """
+        growing = self.grow([prompt], max_new_tokens, **options)  # checks the options now, not at the first piece
+        return (piece for (text,) in growing if (piece := text.piece))
+
+    def grow(
+        self,
+        prompts: Sequence[str],
+        max_new_tokens: int = 40,
+        *,
+        num_return_sequences: int = 1,
+        stop_strings: str | Sequence[str] = (),
+        seed: int | np.random.Generator | None = None,
+        **sampling: Any,
+    ) -> Iterator[list[GrowingText]]:
+        """Continue prompts and yield the list of growing texts at the start and after every token.
+
+        `generate` and `stream` are made of this. The options are theirs.
+        """
+        stops = [stop_strings] if isinstance(stop_strings, str) else list(stop_strings)
+        if not all(stops):
+            raise ValueError("a stop string is empty; it would end every text before its first character")
+        steps = generate(
+            [self.tokenizer.encode(prompt) or [self.tokenizer.eot_id] for prompt in prompts],
+            self.params,
+            self.config,
+            max_new_tokens=max_new_tokens,
+            sampling=Sampling(**sampling),
+            num_return_sequences=num_return_sequences,
+            eos_token_id=self.tokenizer.eot_id,
+            n_vocab=self.tokenizer.n_vocab,
+            seed=seed,
+        )
+        return self._grow(steps, stops)
+
+    def _grow(self, steps: Iterator[list[Continuation]], stops: list[str]) -> Iterator[list[GrowingText]]:
+        texts: list[GrowingText] = []
+        for continuations in steps:
+            texts = texts or [GrowingText(continuation, self.tokenizer, stops) for continuation in continuations]
+            for text in texts:
+                text.read()
+            yield texts
+
+
+class GrowingText:
+    """The new text of one sequence while its tokens arrive.
+
+    `text` is what is certain of it, `piece` what the last step added to it. Text that may turn out to begin a stop
+    string, and bytes that do not make a character yet, wait for the tokens that decide.
+    """
+
+    def __init__(self, continuation: Continuation, tokenizer: Tokenizer, stop_strings: Sequence[str]) -> None:
+        self.continuation = continuation
+        self.text = self.piece = self._waiting = ""
+        self._stop_strings = stop_strings
+        self._decoder = tokenizer.decoder()
+        self._n_read = 0
+
+    @property
+    def finish_reason(self) -> str | None:
+        """Why the text ended, in the words of `numpygpt.generate`, or None while it grows."""
+        return self.continuation.finish_reason
+
+    @property
+    def n_tokens(self) -> int:
+        """The number of new tokens."""
+        return len(self.continuation.ids)
+
+    def read(self) -> None:
+        """Take up the tokens that have arrived since the last call."""
+        new_ids = self.continuation.ids[self._n_read :]
+        self._n_read += len(new_ids)
+        self._waiting += "".join(map(self._decoder.feed, new_ids))
+        if self.finish_reason is not None:
+            self._waiting += self._decoder.flush()
+        stops = [at for stop in self._stop_strings if (at := self._waiting.find(stop)) >= 0]
+        if stops:
+            self.continuation.finish_reason = STOP_STRING
+            self._waiting = self._waiting[: min(stops)]
+        certain = len(self._waiting) - (0 if self.finish_reason else self._length_of_possible_stop())
+        self.piece, self._waiting = self._waiting[:certain], self._waiting[certain:]
+        self.text += self.piece
+
+    def _length_of_possible_stop(self) -> int:
+        """How many of the waiting characters, at the end, a stop string begins with."""
+        longest = max(map(len, self._stop_strings), default=1) - 1
+        for length in range(min(longest, len(self._waiting)), 0, -1):
+            if any(stop.startswith(self._waiting[-length:]) for stop in self._stop_strings):
+                return length
+        return 0

@@ -1,0 +1,155 @@
+"""From logits to the next token: greedy, or a draw from a distribution that temperature, top-k and top-p shape.
+
+The order of the steps and their definitions are those of `transformers`' logits processors:
+repetition penalty, temperature, top-k, top-p.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from numpygpt.layers import Array, softmax
+
+
+def apply_repetition_penalty(logits: Array, previous_ids: Sequence[ArrayLike], penalty: float) -> Array:
+    """Make every token that occurred already less likely: divide its logit by `penalty`, or multiply a negative one.
+
+    logits: [n_sequence, n_vocab], previous_ids: the ids of each sequence so far -> [n_sequence, n_vocab]
+
+    Source: Keskar et al. 2019, "CTRL" (arXiv:1909.05858), section 4.1.
+
+    >>> apply_repetition_penalty(np.array([[2.0, -2.0, 1.0]]), [[0, 1]], penalty=2.0)
+    array([[ 1., -4.,  1.]])
+    """
+    penalised = logits.copy()
+    for row, ids in zip(penalised, previous_ids, strict=True):
+        seen = row[ids]
+        row[ids] = np.where(seen < 0, seen * penalty, seen / penalty)
+    return penalised
+
+
+def apply_temperature(logits: Array, temperature: float) -> Array:
+    """Divide by the temperature: below 1 the likely tokens become likelier, above 1 less so.
+
+    logits: [..., n_vocab] -> [..., n_vocab]
+    """
+    return logits / temperature
+
+
+def apply_top_k(logits: Array, top_k: int) -> Array:
+    """Keep the `top_k` largest logits, and those equal to the smallest kept; the others become -inf.
+
+    logits: [..., n_vocab] -> [..., n_vocab]. A `top_k` above n_vocab keeps all.
+
+    Source: Fan et al. 2018, "Hierarchical Neural Story Generation" (arXiv:1805.04833), section 5.4.
+
+    >>> apply_top_k(np.array([1.0, 3.0, 2.0]), top_k=2)
+    array([-inf,   3.,   2.])
+    """
+    top_k = min(top_k, logits.shape[-1])
+    smallest_kept = np.partition(logits, -top_k, axis=-1)[..., -top_k, None]
+    return np.where(logits < smallest_kept, -np.inf, logits)
+
+
+def apply_top_p(logits: Array, top_p: float) -> Array:
+    """Keep the fewest likely tokens that have the probability `top_p` together; the others become -inf.
+
+    logits: [..., n_vocab] -> [..., n_vocab]. The likeliest token is always kept.
+
+    Source: Holtzman et al. 2019, "The Curious Case of Neural Text Degeneration" (arXiv:1904.09751), section 3.1.
+
+    >>> apply_top_p(np.log([0.2, 0.5, 0.3]), top_p=0.6).round(2)
+    array([ -inf, -0.69, -1.2 ])
+    """
+    order = np.argsort(logits, axis=-1, kind="stable")  # from the least likely
+    less_likely = np.cumsum(softmax(np.take_along_axis(logits, order, axis=-1)), axis=-1)  # including the token itself
+    dropped = less_likely <= 1 - top_p
+    dropped[..., -1] = False
+    filtered = logits.copy()
+    np.put_along_axis(filtered, order, np.where(dropped, -np.inf, np.take_along_axis(logits, order, axis=-1)), axis=-1)
+    return filtered
+
+
+def sample(logits: Array, rng: np.random.Generator) -> NDArray[np.intp]:
+    """Draw a token from the distribution of each row.
+
+    logits: [..., n_vocab] -> [...]
+
+    The cumulative probabilities cut the line from 0 to 1 into a piece for every token; a random point falls into one.
+
+    >>> sample(np.log([[0.5, 0.5, 1e-9], [1e-9, 1e-9, 1.0]]), np.random.default_rng(0))
+    array([1, 2])
+    """
+    cumulative = np.cumsum(softmax(logits.astype(np.float64)), axis=-1)
+    point = rng.random(cumulative.shape[:-1])[..., None] * cumulative[..., -1:]  # rounding may end short of 1
+    chosen: NDArray[np.intp] = (cumulative <= point).sum(axis=-1)
+    return chosen
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How the next token is chosen. The names and meanings are those of `transformers`' generate.
+
+    Greedy, the likeliest token each time, unless `do_sample`. Left at None, `do_sample` is true where a temperature
+    (not 0), a top_k or a top_p is given. A temperature of 0 is greedy too, the limit of ever lower ones.
+
+    Raises ValueError for a value that has no meaning, such as a negative one.
+
+    >>> Sampling(temperature=0.8).is_greedy
+    False
+    >>> Sampling(top_k=-1)
+    Traceback (most recent call last):
+    ValueError: top_k must be a whole number of at least 1, or 0 for no limit, not -1
+    """
+
+    do_sample: bool | None = None
+    temperature: float | None = None
+    top_k: int | None = None
+    top_p: float | None = None
+    repetition_penalty: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.temperature is not None and not 0 <= self.temperature < np.inf:
+            raise ValueError(f"temperature must be a number of at least 0, not {self.temperature}")
+        if self.top_k is not None and (self.top_k != int(self.top_k) or self.top_k < 0):
+            raise ValueError(f"top_k must be a whole number of at least 1, or 0 for no limit, not {self.top_k}")
+        if self.top_p is not None and not 0 <= self.top_p <= 1:
+            raise ValueError(f"top_p must be a probability from 0 to 1, not {self.top_p}")
+        if not 0 < self.repetition_penalty < np.inf:
+            raise ValueError(f"repetition_penalty must be a number above 0, not {self.repetition_penalty}")
+
+    @property
+    def is_greedy(self) -> bool:
+        """Whether the likeliest token is taken each time, so that every run gives the same text."""
+        if self.do_sample is None:
+            return self.temperature == 0 or (self.temperature, self.top_k, self.top_p) == (None, None, None)
+        return not self.do_sample or self.temperature == 0
+
+    def filter(self, logits: Array, previous_ids: Sequence[ArrayLike]) -> Array:
+        """Apply the steps that are switched on, in `transformers`' order; logits: [n_sequence, n_vocab] -> the same.
+
+        `previous_ids` holds the ids of each sequence so far, prompt included.
+        """
+        if self.repetition_penalty != 1:
+            logits = apply_repetition_penalty(logits, previous_ids, self.repetition_penalty)
+        if self.is_greedy:
+            return logits
+        if self.temperature is not None:
+            logits = apply_temperature(logits, self.temperature)
+        if self.top_k:
+            logits = apply_top_k(logits, self.top_k)
+        if self.top_p is not None and self.top_p < 1:
+            logits = apply_top_p(logits, self.top_p)
+        return logits
+
+    def choose(self, logits: Array, previous_ids: Sequence[ArrayLike], rng: np.random.Generator) -> NDArray[np.intp]:
+        """Choose the next token of each sequence; logits: [n_sequence, n_vocab] -> [n_sequence]."""
+        logits = self.filter(logits, previous_ids)
+        if self.is_greedy:
+            likeliest: NDArray[np.intp] = logits.argmax(axis=-1)
+            return likeliest
+        return sample(logits, rng)
