@@ -213,7 +213,8 @@ class Tokenizer:
         """Read a tokenizer from a model's folder.
 
         Reads `merges.txt`, with `vocab.json` and `added_tokens.json` where they exist, or else `tokenizer.json` as
-        `transformers` saves it. Whatever `vocab.json` holds besides bytes and results of merges is a special token.
+        `transformers` saves it. Special tokens are the added ones and those in `vocab.json` that stand in brackets,
+        like `<|endoftext|>` or `[PAD]`.
 
         Raises FileNotFoundError where neither file is there, and ValueError, naming the file, for one that is
         malformed or asks for another kind of tokenizer.
@@ -236,15 +237,20 @@ class Tokenizer:
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write `vocab.json` and `merges.txt` as OpenAI wrote GPT-2's, into a folder that is made if need be.
 
-        Each file replaces an older one only once it is complete. Raises OSError where it cannot be written.
+        Special tokens besides `<|endoftext|>` are listed in `added_tokens.json` too. Each file replaces an older one
+        only once it is complete. Raises OSError where it cannot be written.
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        names = {_printable(token): token_id for token, token_id in self._ids.items()} | self.special_tokens
-        vocab = json.dumps(dict(sorted(names.items(), key=lambda item: item[1])))
+        vocab = {_printable(token): token_id for token, token_id in self._ids.items()} | self.special_tokens
+        added = {name: token_id for name, token_id in self.special_tokens.items() if name != END_OF_TEXT}
         merges = "".join(f"{_printable(left)} {_printable(right)}\n" for left, right in self.merges)
-        _write(folder / "vocab.json", vocab)
+        _write(folder / "vocab.json", json.dumps(dict(sorted(vocab.items(), key=lambda item: item[1]))))
         _write(folder / "merges.txt", f"#version: 0.2\n{merges}")
+        if added:
+            _write(folder / "added_tokens.json", json.dumps(added))
+        else:
+            (folder / "added_tokens.json").unlink(missing_ok=True)
 
     def _allowed(self, allowed_special: Collection[str]) -> list[str]:
         """List the special tokens to look for in a text, the longest first."""
@@ -538,12 +544,20 @@ def _parse_merges(merges: Sequence[Any], where: str, first: int) -> tuple[list[P
 def _number(
     names: dict[str, bytes], vocab: dict[str, int] | None, added: dict[str, int] | None
 ) -> tuple[dict[bytes, int], dict[str, int]]:
-    """Find the id of every token by its name; names of no token are special tokens."""
+    """Find the id of every token by its name, and the special tokens.
+
+    Special tokens are those that were added, and whatever in `vocab` is neither a byte nor a merge's result but
+    stands in brackets. Without them it is more likely that merges are missing.
+    """
+    added = added or {}
     if vocab is None:
         vocab = {name: i for i, name in enumerate([*names, END_OF_TEXT])}
     ids = {token: vocab[name] for name, token in names.items() if name in vocab}
     special_tokens = {name: token_id for name, token_id in vocab.items() if name not in names}
-    for name, token_id in (added or {}).items():
+    for name in special_tokens:
+        if name not in added and not re.fullmatch(r"<.*>|\[.*\]", name):
+            raise ValueError(f"{name!r} has an id, but no merge makes it and it is not among the added tokens")
+    for name, token_id in added.items():
         if special_tokens.setdefault(name, token_id) != token_id:
             raise ValueError(f"{name!r} has two ids, {special_tokens[name]} and {token_id}")
     return ids, special_tokens
