@@ -140,8 +140,8 @@ def softmax(dy: Array, y: Array) -> Array:
 
     dy: [..., n], y: [..., n], what softmax returned -> dx [..., n]
     """
-    dx = dy * y
-    return dx - y * dx.sum(axis=-1, keepdims=True)
+    dx: Array = y * (dy - (dy * y).sum(axis=-1, keepdims=True))
+    return dx
 
 
 def linear(dy: Array, x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, Tensors]:

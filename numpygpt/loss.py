@@ -1,0 +1,172 @@
+"""How well a model predicts a text: cross-entropy, perplexity, bits per byte.
+
+Run as a command, it scores a text file: `python -m numpygpt.loss FILE`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from numpygpt.layers import Array
+from numpygpt.model import GPT2Config, Params, gpt2
+from numpygpt.tokenizer import Tokenizer
+
+CHUNK_ROWS = 256  # rows of logits whose exponentials exist at once
+WINDOW_ROWS = 1024  # rows of logits computed at once, over all windows of a batch
+
+
+def cross_entropy(logits: Array, targets: ArrayLike) -> Array:
+    """Minus the log of the probability that the model gave to what came: its surprise, in nats.
+
+        loss = log Σ_j exp(logits_j) - logits_target
+
+    logits: [..., n_vocab], targets: [...] integers -> [...]
+
+    The largest logit is subtracted first, which changes nothing in the formula and keeps exp from overflowing.
+
+    >>> cross_entropy(np.array([0.0, math.log(3.0)]), 1)  # probabilities 1/4 and 3/4
+    array(0.28768207)
+    """
+    targets = np.asarray(targets)
+    rows, flat = logits.reshape(-1, logits.shape[-1]), targets.ravel()
+    losses = np.empty(len(rows), logits.dtype)
+    for start in range(0, len(rows), CHUNK_ROWS):
+        chunk = rows[start : start + CHUNK_ROWS]
+        shifted = chunk - chunk.max(axis=-1, keepdims=True)
+        at_target = shifted[np.arange(len(chunk)), flat[start : start + CHUNK_ROWS]]
+        losses[start : start + CHUNK_ROWS] = np.log(np.exp(shifted, out=shifted).sum(axis=-1)) - at_target
+    return losses.reshape(targets.shape)
+
+
+@dataclass(frozen=True)
+class TextLoss:
+    """The loss of a text, in the three units that papers use."""
+
+    nats: float  # summed over all tokens
+    n_tokens: int
+    n_bytes: int  # of the text in UTF-8
+
+    @property
+    def loss(self) -> float:
+        """Mean cross-entropy, in nats per token."""
+        return self.nats / self.n_tokens
+
+    @property
+    def perplexity(self) -> float:
+        """Among how many equally likely tokens the model hesitates, as it were: exp(loss)."""
+        return math.exp(self.loss)
+
+    @property
+    def bits_per_byte(self) -> float:
+        """What the text would compress to; the unit that compares models with different tokenizers."""
+        return self.nats / math.log(2) / self.n_bytes
+
+
+def token_losses(ids: Sequence[int], params: Params, config: GPT2Config, stride: int | None = None) -> Iterator[Array]:
+    """Score every token but the first, each once, with a window that slides over the text.
+
+    ids: [n_tokens] -> arrays of losses, n_tokens - 1 in all
+
+    The window is n_ctx tokens wide and moves on by `stride`; in every place but the first only its last `stride`
+    predictions count, so each token is predicted from at least n_ctx - stride tokens before it. A small stride
+    costs more and gives a lower loss; the default is half the window. Source: the paper's table 3 was made
+    like this (Radford et al. 2019, section 3), as far as it says.
+
+    Raises ValueError for fewer than two tokens, or a stride that is not from 1 to n_ctx.
+    """
+    stride = (config.n_ctx + 1) // 2 if stride is None else stride
+    if not 1 <= stride <= config.n_ctx:
+        raise ValueError(f"the stride must be from 1 to the context window of {config.n_ctx} tokens, not {stride}")
+    if len(ids) < 2:
+        raise ValueError("the text is empty: there is no token to predict")
+    tokens = np.asarray(ids)
+    inputs, targets = tokens[:-1], tokens[1:]
+    end = min(config.n_ctx, len(inputs))
+    yield cross_entropy(gpt2(inputs[:end], **params, config=config), targets[:end])
+    while len(inputs) - end >= stride:
+        n_windows = min((len(inputs) - end) // stride, max(1, WINDOW_ROWS // config.n_ctx))
+        ends = end + stride * np.arange(1, n_windows + 1)
+        windows = ends[:, None] - np.arange(config.n_ctx, 0, -1)  # [n_windows, n_ctx]
+        logits = gpt2(inputs[windows], **params, config=config, logits_to_keep=stride)
+        yield cross_entropy(logits, targets[windows[:, -stride:]]).ravel()
+        end = int(ends[-1])
+    if rest := len(inputs) - end:
+        logits = gpt2(inputs[-config.n_ctx :], **params, config=config, logits_to_keep=rest)
+        yield cross_entropy(logits, targets[-rest:])
+
+
+def text_loss(
+    text: str,
+    params: Params,
+    config: GPT2Config,
+    tokenizer: Tokenizer,
+    *,
+    stride: int | None = None,
+    progress: bool = False,
+) -> TextLoss:
+    """Score a text, as `token_losses` does; the first token is predicted from `<|endoftext|>`.
+
+    Raises ValueError for an empty text and for a stride that is not from 1 to n_ctx.
+    """
+    from tqdm import tqdm
+
+    if not text:
+        raise ValueError("the text is empty: there is no token to predict")
+    ids = [tokenizer.eot_id, *tokenizer.encode(text)]
+    nats = 0.0
+    with tqdm(total=len(ids) - 1, unit=" tokens", disable=not progress, leave=False) as bar:
+        for losses in token_losses(ids, params, config, stride):
+            nats += float(losses.sum(dtype=np.float64))
+            bar.update(losses.size)
+    return TextLoss(nats, len(ids) - 1, len(text.encode()))
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8 text (byte {error.start}); convert it first") from None
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Score a text file, from the command line."""
+    from numpygpt.command_line import Parser, friendly_exit, number
+
+    parser = Parser(
+        "python -m numpygpt.loss",
+        "Say how well a model predicts a text: loss in nats per token, perplexity, bits per byte.",
+        "example: python -m numpygpt.loss story.txt\n"
+        "         python -m numpygpt.loss wiki.txt --model gpt2 --stride 512",
+    )
+    parser.add_argument("file", metavar="FILE", help="a text in UTF-8")
+    parser.add_argument("--model", help="a model's name or folder (default: as for python -m numpygpt)")
+    parser.add_argument(
+        "--stride",
+        type=number(int, 1),
+        help="tokens by which the window moves on (default: half the context window); smaller is slower and fairer",
+    )
+    options: argparse.Namespace = parser.parse_args(argv)
+    with friendly_exit(parser.prog):
+        from numpygpt.pretrained import GPT2
+
+        text = _read(options.file)
+        model = GPT2.from_pretrained(*([options.model] if options.model else []))
+        result = text_loss(
+            text, model.params, model.config, model.tokenizer, stride=options.stride, progress=sys.stderr.isatty()
+        )
+        print(f"{result.n_tokens} tokens, {result.n_bytes} bytes")
+        print(f"loss           {result.loss:.4f} nats per token")
+        print(f"perplexity     {result.perplexity:.2f}")
+        print(f"bits per byte  {result.bits_per_byte:.4f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,759 @@
+"""Training: text files -> a model folder.
+
+Run as a command: `python -m numpygpt.train TEXT [TEXT ...] --out FOLDER`. The same command again goes on with a run
+that was interrupted, and ends with the very weights that it would have had without the interruption.
+
+The text is a sequence of items, separated by lines that hold `<|endoftext|>` and nothing else. Every 100th item (the
+100th, the 200th, ...) is held out: the model never learns from it, and its loss says how well the model predicts
+text that it has not seen. Of fewer than 100 items, the last twentieth of the tokens is held out instead.
+
+In FOLDER stand a model folder, rewritten at every evaluation, the loss curve in `loss.csv`, and `training/` with
+what the run needs to go on: the tokens, memory-mapped, and the state in one file.
+
+One step: draw a batch, compute its gradients in parts, half of them on either core; clip them; move the weights.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+import math
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from numpygpt import backward, checkpoint
+from numpygpt.checkpoint import flatten, unflatten
+from numpygpt.files import written_whole
+from numpygpt.generate import generate
+from numpygpt.layers import Array
+from numpygpt.loss import cross_entropy
+from numpygpt.model import GPT2Config, Params, gpt2, parameter_shapes
+from numpygpt.safetensors import SafetensorsFile, load_file, save_file
+from numpygpt.sampling import Sampling
+from numpygpt.tokenizer import Tokenizer
+
+END_OF_TEXT = "<|endoftext|>"
+HELD_OUT_EVERY = 100  # of the items
+HELD_OUT_SHARE = 1 / 20  # of the tokens, where there are fewer items than that
+PIECE = 2**20  # characters encoded at once: a longer item is cut at the end of a line
+VOCABULARY_TEXT = 2**24  # characters that a vocabulary is learned from
+MICRO_TOKENS = 1024  # tokens that one thread computes gradients for at once, if not told otherwise
+
+Tokens = NDArray[np.integer]
+STATE = "state.safetensors"
+BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "OMP_NUM_THREADS")
+
+
+class TrainingError(ValueError):
+    """A run that cannot start or go on; the message says why and what to do."""
+
+
+def _option(default: Any, help_text: str) -> Any:
+    return field(default=default, metadata={"help": help_text})
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a run is asked to do, under the names of the command line's options; None is "not said"."""
+
+    init: str | None = _option(None, "a model folder to start from, instead of new weights of the shape below")
+    merges: int | None = _option(None, "use the first so many of GPT-2's merges as vocabulary (default: all)")
+    vocab_size: int | None = _option(None, "learn a vocabulary of this size from the text instead")
+    config: str | None = _option(None, "a config.json that gives the shape; the next four go before it")
+    n_layer: int | None = _option(None, "layers (default: 6)")
+    n_head: int | None = _option(None, "attention heads (default: 8)")
+    n_embd: int | None = _option(None, "width (default: 256)")
+    n_ctx: int | None = _option(None, "context window, in tokens (default: 256)")
+    steps: int | None = _option(None, "how many batches to learn from (default: 1000)")
+    hours: float | None = _option(None, "instead of --steps: as many as fit, at the speed of the first")
+    batch_size: int = _option(24, "sequences of n_ctx tokens that make a step")
+    micro_batch: int | None = _option(None, "sequences computed at once by a thread; their gradients are added up")
+    threads: int | None = _option(None, "how many share out a batch (default: one for every core)")
+    lr: float = _option(1e-3, "learning rate after the warm-up")
+    lr_end: float = _option(0.0, "learning rate at the end of the cosine")
+    warmup: int = _option(100, "steps over which the learning rate rises")
+    weight_decay: float = _option(0.1, "of matrices")
+    beta1: float = _option(0.9, "AdamW's")
+    beta2: float = _option(0.95, "AdamW's")
+    eps: float = _option(1e-8, "AdamW's")
+    clip: float = _option(1.0, "the gradient's greatest length")
+    dropout: float = _option(0.0, "share of embeddings, attention weights and results set to 0 while training")
+    seed: int = _option(0, "for weights, order and dropout")
+    evaluate_every: int = _option(250, "steps between evaluations, which also save the state")
+    validation_tokens: int = _option(100_000, "held-out tokens that an evaluation uses at most")
+    keep_best: bool = _option(False, "save the weights of the lowest validation loss instead of the last")
+    float16: bool = _option(False, "save the model in half the size")
+    prompt: str = _option("", "the beginning of the samples")
+    sample_tokens: int = _option(60, "the length of the samples")
+
+
+SHAPE = {"n_layer": 6, "n_head": 8, "n_embd": 256, "n_ctx": 256}  # of a model that one hour of two cores can train
+
+
+# ---- Text -> tokens
+
+
+def read_pieces(paths: Iterable[str | os.PathLike[str]]) -> Iterator[tuple[int, str]]:
+    """Yield the number of each item, from 0, and its text; an item longer than PIECE comes in several pieces.
+
+    Items end at a line `<|endoftext|>` and at the end of a file. Empty items do not count.
+
+    Raises ValueError where a file is not UTF-8.
+    """
+    number = 0
+    for path in paths:
+        lines: list[str] = []
+        size, cut = 0, False
+        with open(path, encoding="utf-8") as file:
+            try:
+                for line in file:
+                    if line.rstrip("\n") == END_OF_TEXT:
+                        if text := "".join(lines).strip("\n" if not cut else ""):
+                            yield number, text
+                        number += bool(text or cut)
+                        lines, size, cut = [], 0, False
+                        continue
+                    lines.append(line)
+                    size += len(line)
+                    if size > PIECE:
+                        yield number, "".join(lines)
+                        lines, size, cut = [], 0, True
+            except UnicodeDecodeError:
+                raise TrainingError(f"{path} is not UTF-8 text; convert it first") from None
+        if text := "".join(lines).strip("\n" if not cut else ""):
+            yield number, text
+        number += bool(text or cut)
+
+
+def write_tokens(paths: Sequence[str | os.PathLike[str]], tokenizer: Tokenizer, folder: Path) -> None:
+    """Write `train.bin` and `validation.bin`: bare token ids, every item after an `<|endoftext|>`.
+
+    The text is read, encoded and written piece by piece; it may be larger than memory.
+    """
+    dtype = token_dtype(tokenizer)
+    eot = np.array([tokenizer.eot_id], dtype)
+    with written_whole(folder / "train.bin") as train, written_whole(folder / "validation.bin") as validation:
+        last = -1
+        for number, text in read_pieces(paths):
+            file = validation if number % HELD_OUT_EVERY == HELD_OUT_EVERY - 1 else train
+            if number != last:
+                file.write(eot.tobytes())
+            file.write(np.array(tokenizer.encode(text), dtype).tobytes())
+            last = number
+        train.write(eot.tobytes())
+
+
+def token_dtype(tokenizer: Tokenizer) -> np.dtype[Any]:
+    """Return the smallest type that holds every id, little-endian: the type of the token files."""
+    return np.dtype("<u2" if tokenizer.n_vocab <= 2**16 else "<u4")
+
+
+def load_tokens(folder: Path, tokenizer: Tokenizer, n_ctx: int) -> tuple[Tokens, Tokens]:
+    """Map the tokens to learn from and those held out into memory.
+
+    Raises TrainingError where there are too few for one sequence of n_ctx tokens.
+    """
+    dtype = token_dtype(tokenizer)
+    if (folder / "train.bin").stat().st_size <= dtype.itemsize:
+        raise TrainingError("the text is empty: give files that hold some")
+    train: Tokens = np.memmap(folder / "train.bin", dtype, "r")
+    if (folder / "validation.bin").stat().st_size:
+        validation: Tokens = np.memmap(folder / "validation.bin", dtype, "r")
+    else:
+        n_train = int(len(train) * (1 - HELD_OUT_SHARE))
+        train, validation = train[:n_train], train[n_train:]
+    if len(train) <= n_ctx or len(validation) < 2:
+        raise TrainingError(
+            f"the text has {len(train)} tokens to learn from and {len(validation)} held out, too few for sequences "
+            f"of {n_ctx} tokens: give more text or a smaller --n-ctx"
+        )
+    return train, validation
+
+
+def draw_batch(tokens: Tokens, step: int, options: Options, n_ctx: int) -> tuple[backward.Ids, backward.Ids]:
+    """Return the inputs and targets of a step, which depend on the step and the seed alone.
+
+    -> ids, targets: [batch_size, n_ctx] each, targets one position ahead
+
+    The tokens are cut into sequences, starting a little later in every epoch, and the sequences shuffled: every
+    token is learned from once before any is learned from again.
+    """
+    n_sequences = (len(tokens) - 1) // n_ctx
+    numbers = step * options.batch_size + np.arange(options.batch_size)
+    starts = []
+    for epoch, place in zip(numbers // n_sequences, numbers % n_sequences, strict=True):
+        order, offset = _epoch(options.seed, int(epoch), n_sequences, len(tokens) - 1 - n_sequences * n_ctx, n_ctx)
+        starts.append((order[place] * n_ctx + offset) % (len(tokens) - n_ctx))
+    windows = np.array(starts)[:, None] + np.arange(n_ctx + 1)
+    batch = tokens[windows].astype(np.intp)
+    return batch[:, :-1], batch[:, 1:]
+
+
+@lru_cache(maxsize=2)
+def _epoch(seed: int, epoch: int, n_sequences: int, slack: int, n_ctx: int) -> tuple[NDArray[np.intp], int]:
+    rng = np.random.default_rng([seed, 0, epoch])
+    return rng.permutation(n_sequences), int(rng.integers(n_ctx if n_sequences > 1 else slack + 1))
+
+
+# ---- Gradients -> weights
+
+
+def initialise(config: GPT2Config, seed: int) -> Params:
+    """Draw the weights to begin with.
+
+    Matrices are normal with a standard deviation of 0.02, those that add to the residual stream 1 / sqrt(2 · n_layer)
+    of it, so that the stream's variance does not grow with depth; biases are 0, scales 1.
+
+    Source: Radford et al. 2019, section 2.3, and its released code.
+    """
+    rng = np.random.default_rng([seed, 1])
+    tensors: dict[str, Array] = {}
+    for name, shape in parameter_shapes(config).items():
+        if name.endswith(".bias"):
+            tensors[name] = np.zeros(shape, np.float32)
+        elif len(shape) == 1:
+            tensors[name] = np.ones(shape, np.float32)
+        else:
+            scale = 0.02 / (math.sqrt(2 * config.n_layer) if name.endswith("c_proj.weight") else 1)
+            tensors[name] = scale * rng.standard_normal(shape, np.float32)
+    return unflatten(tensors)
+
+
+def learning_rate(step: int, options: Options) -> float:
+    """Rise linearly to `lr` over the first `warmup` steps, then fall along half a cosine to `lr_end`.
+
+    >>> options = Options(lr=1.0, lr_end=0.0, warmup=2, steps=6)
+    >>> [round(learning_rate(step, options), 3) for step in range(6)]
+    [0.5, 1.0, 1.0, 0.854, 0.5, 0.146]
+    """
+    if step < options.warmup:
+        return options.lr * (step + 1) / options.warmup
+    progress = (step - options.warmup) / max(1, (options.steps or 0) - options.warmup)
+    return options.lr_end + (options.lr - options.lr_end) * (1 + math.cos(math.pi * progress)) / 2
+
+
+def clip_gradients(gradients: dict[str, Array], limit: float) -> float:
+    """Scale all gradients down together where their common length exceeds the limit; return the length it had."""
+    norm = math.sqrt(sum(float(np.vdot(g, g)) for g in gradients.values()))
+    if norm > limit:
+        for gradient in gradients.values():
+            gradient *= limit / norm
+    return norm
+
+
+@dataclass
+class AdamW:
+    """The optimiser: steps of a size that depends on how steadily a gradient points one way, not on its own size.
+
+        m = β1 · m + (1 - β1) · g            mean of the gradient, over about 1 / (1 - β1) steps
+        v = β2 · v + (1 - β2) · g²           and of its square
+        w = w - lr · weight_decay · w        for matrices only
+        w = w - lr · m̂ / (sqrt(v̂) + eps)     m̂ = m / (1 - β1ᵗ), v̂ = v / (1 - β2ᵗ): means since the start
+
+    Source: Loshchilov & Hutter 2019, "Decoupled Weight Decay Regularization" (arXiv:1711.05101), algorithm 2.
+    """
+
+    options: Options
+    first: dict[str, Array]  # m
+    second: dict[str, Array]  # v
+
+    @classmethod
+    def start(cls, options: Options, tensors: dict[str, Array]) -> AdamW:
+        """Begin with means of 0."""
+        return cls(options, *({name: np.zeros_like(tensor) for name, tensor in tensors.items()} for _ in range(2)))
+
+    def update(self, tensors: dict[str, Array], gradients: dict[str, Array], step: int, lr: float) -> None:
+        """Move the weights, in place; step counts from 0."""
+        for name, w in tensors.items():
+            self._update(w, gradients[name], self.first[name], self.second[name], step, lr)
+
+    def _update(self, w: Array, g: Array, m: Array, v: Array, step: int, lr: float) -> None:
+        beta1, beta2 = self.options.beta1, self.options.beta2
+        m *= beta1
+        m += (1 - beta1) * g
+        v *= beta2
+        v += (1 - beta2) * np.square(g)
+        if w.ndim >= 2:
+            w *= 1 - lr * self.options.weight_decay
+        root = np.sqrt(v)
+        root *= 1 / math.sqrt(1 - beta2 ** (step + 1))
+        root += self.options.eps
+        np.divide(m, root, out=root)
+        root *= lr / (1 - beta1 ** (step + 1))
+        w -= root
+
+
+# ---- A batch -> loss and gradients, on several cores
+
+
+class Workers:
+    """Threads that share out a batch, each with a BLAS that runs on one core.
+
+    NumPy lets go of Python's lock while it computes, so threads run side by side; as each has a part of the batch
+    that fits the cache better, two of them are faster than two cores on each product in turn. The parts and the order
+    in which their gradients are added are fixed, and so is every bit of the sum.
+    """
+
+    def __init__(self, options: Options, config: GPT2Config) -> None:
+        self.options, self.config = options, config
+        self.n_threads = min(options.threads or 1, options.batch_size)
+        self.micro_batch = options.micro_batch or max(1, MICRO_TOKENS // config.n_ctx)
+        self._pool = ThreadPoolExecutor(self.n_threads)
+
+    def gradients(
+        self, params: Params, batch: tuple[backward.Ids, backward.Ids], step: int
+    ) -> tuple[float, dict[str, Array]]:
+        """Return the mean loss of a batch and its gradients."""
+        ids, targets = batch
+
+        def of_share(rows: NDArray[np.intp]) -> tuple[float, dict[str, Array]]:
+            loss, total = 0.0, dict[str, Array]()
+            for start in range(0, len(rows), self.micro_batch):
+                part = rows[start : start + self.micro_batch]
+                rng = np.random.default_rng([self.options.seed, 2, step, int(part[0])])
+                drop = backward.Dropout(self.options.dropout, rng)
+                part_loss, tree = backward.gpt2(
+                    ids[part], targets[part], params, self.config, drop=drop, n_targets=ids.size
+                )
+                loss += part_loss
+                total = _add(total, flatten(tree))
+            return loss, total
+
+        loss, total = 0.0, dict[str, Array]()
+        for share_loss, gradients in self._pool.map(of_share, np.array_split(np.arange(len(ids)), self.n_threads)):
+            loss += share_loss
+            total = _add(total, gradients)
+        return loss, total
+
+    def validation_loss(self, params: Params, tokens: Tokens) -> float:
+        """Return the mean loss of the tokens after the first, in nats, each window of n_ctx on its own."""
+        n_ctx = self.config.n_ctx
+        inputs, targets = tokens[:-1].astype(np.intp), tokens[1:].astype(np.intp)
+        n_whole = len(inputs) // n_ctx * n_ctx
+
+        def nats(windows: tuple[backward.Ids, backward.Ids]) -> float:
+            logits = gpt2(windows[0], **params, config=self.config)
+            return float(cross_entropy(logits, windows[1]).sum(dtype=np.float64))
+
+        windows = [part[:n_whole].reshape(-1, n_ctx) for part in (inputs, targets)]
+        cuts = range(self.micro_batch, n_whole // n_ctx, self.micro_batch)
+        parts = list(zip(*(np.split(part, cuts) for part in windows), strict=True)) if n_whole else []
+        if n_whole < len(inputs):
+            parts.append((inputs[n_whole:], targets[n_whole:]))
+        return sum(self._pool.map(nats, parts)) / len(inputs)
+
+
+def _add(total: dict[str, Array], gradients: dict[str, Array]) -> dict[str, Array]:
+    if not total:
+        return gradients
+    for name, gradient in gradients.items():
+        total[name] += gradient
+    return total
+
+
+# ---- A run, from its start or from where it stopped
+
+
+@dataclass
+class Run:
+    """A run as it stands after `step` steps: all that the steps to come depend on."""
+
+    request: dict[str, Any]  # what the command asked for
+    options: Options  # the same, with steps and threads settled
+    config: GPT2Config
+    tokenizer: Tokenizer
+    tensors: dict[str, Array]  # the parameters, by name
+    optimiser: AdamW
+    step: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)  # the rows of loss.csv
+
+    @property
+    def params(self) -> Params:
+        """The parameters as the tree that the model takes; its arrays are those of `tensors`."""
+        return unflatten(self.tensors)
+
+    def save(self, path: Path) -> None:
+        """Write the state to one file, which replaces an older one when it is complete."""
+        groups = {"params": self.tensors, "first": self.optimiser.first, "second": self.optimiser.second}
+        state = {
+            "request": self.request,
+            "options": dataclasses.asdict(self.options),
+            "config": dataclasses.asdict(self.config),
+            "step": self.step,
+            "history": self.history,
+        }
+        tensors = {f"{group}/{name}": tensor for group in groups for name, tensor in groups[group].items()}
+        save_file(tensors, path, {"state": json.dumps(state)})
+
+    @classmethod
+    def load(cls, folder: Path) -> Run:
+        """Read the state and the tokenizer that stand in the folder `training/` of a run."""
+        state = read_state(folder)
+        options, config = Options(**state["options"]), GPT2Config(**state["config"])
+        stored = load_file(folder / STATE)
+        tensors, first, second = (
+            {name: stored[f"{group}/{name}"].copy() for name in parameter_shapes(config)}
+            for group in ("params", "first", "second")
+        )
+        return cls(
+            state["request"],
+            options,
+            config,
+            Tokenizer.load(folder),
+            tensors,
+            AdamW(options, first, second),
+            state["step"],
+            state["history"],
+        )
+
+
+def read_state(folder: Path) -> dict[str, Any]:
+    """Read what the state file of a run says beside its tensors."""
+    state: dict[str, Any] = json.loads(SafetensorsFile(folder / STATE).metadata["state"])
+    return state
+
+
+def start(texts: Sequence[str], folder: Path, options: Options, say: Callable[[str], None]) -> Run:
+    """Begin a run: make tokenizer, weights and token files, and settle how many steps and threads there are."""
+    folder.mkdir(parents=True, exist_ok=True)
+    request = {"texts": list(texts), **dataclasses.asdict(options)}
+    files = text_files(texts)
+    config, params, tokenizer = load_or_initialise(files, options)
+    tokenizer.save(folder)
+    say(f"encoding {len(files)} text files with {tokenizer.n_vocab} tokens")
+    write_tokens(files, tokenizer, folder)
+    tensors = {name: np.array(tensor, np.float32) for name, tensor in flatten(params).items()}  # writable copies
+    options = dataclasses.replace(options, threads=options.threads or default_threads(), steps=options.steps or 1000)
+    run = Run(request, options, config, tokenizer, tensors, AdamW.start(options, tensors))
+    if options.hours is not None:
+        run.options = run.optimiser.options = dataclasses.replace(options, steps=_steps_in(options.hours, run, folder))
+    return run
+
+
+def _steps_in(hours: float, run: Run, folder: Path) -> int:
+    """Count the steps that fit, after computing the gradients of one and, timed, of another."""
+    workers = Workers(run.options, run.config)
+    tokens, _ = load_tokens(folder, run.tokenizer, run.config.n_ctx)
+    for step in range(2):
+        started = time.perf_counter()
+        workers.gradients(run.params, draw_batch(tokens, step, run.options, run.config.n_ctx), step)
+    return max(1, int(hours * 3600 / (time.perf_counter() - started)))
+
+
+def default_threads() -> int:
+    """Return the number of cores where BLAS runs on one of them; 1 where it may use them all by itself."""
+    return (os.cpu_count() or 1) if os.environ.get(BLAS_THREADS[0]) == "1" else 1
+
+
+def text_files(texts: Iterable[str]) -> list[Path]:
+    """Return the files that are meant: a folder stands for the .txt files in it, in the order of their names.
+
+    Raises TrainingError where there is no such file, or none in a folder.
+    """
+    files: list[Path] = []
+    for text in map(Path, texts):
+        found = sorted(text.glob("*.txt")) if text.is_dir() else [text] if text.is_file() else []
+        if not found:
+            raise TrainingError(f"{text}: " + ("no .txt file is in it" if text.is_dir() else "there is no such file"))
+        files += found
+    return files
+
+
+def load_or_initialise(files: Sequence[Path], options: Options) -> tuple[GPT2Config, Params, Tokenizer]:
+    """Return the model to begin with: the one in the folder `init`, or a new one."""
+    if options.init is not None:
+        contradicting = [name for name in ("merges", "vocab_size", "config", *SHAPE) if getattr(options, name)]
+        if contradicting:
+            raise TrainingError(
+                f"a model to fine-tune has its shape and vocabulary already: leave out {contradicting[0]}"
+            )
+        config, params, tokenizer = checkpoint.load(options.init)
+        if tokenizer is None:
+            raise TrainingError(f"{options.init} has no tokenizer; put its vocab.json and merges.txt there")
+        return config, params, tokenizer
+    tokenizer = make_tokenizer(files, options)
+    shape = SHAPE if options.config is None else dataclasses.asdict(checkpoint.load_config(Path(options.config).parent))
+    said = {name: getattr(options, name) for name in SHAPE if getattr(options, name) is not None}
+    config = GPT2Config(**{**shape, **said, "vocab_size": tokenizer.n_vocab})
+    return config, initialise(config, options.seed), tokenizer
+
+
+def make_tokenizer(files: Sequence[Path], options: Options) -> Tokenizer:
+    """Return a tokenizer with GPT-2's vocabulary, or the start of it, or one learned from the text's beginning."""
+    if options.vocab_size is not None:
+        text = ""
+        for _, piece in read_pieces(files):
+            text += piece + "\n"
+            if len(text) > VOCABULARY_TEXT:
+                break
+        return Tokenizer.train(text, options.vocab_size)
+    tokenizer = Tokenizer()
+    if options.merges is None:
+        return tokenizer
+    if not 0 <= options.merges <= len(tokenizer.merges):
+        raise TrainingError(f"merges must be from 0 to GPT-2's {len(tokenizer.merges)}, not {options.merges}")
+    return Tokenizer(tokenizer.merges[: options.merges])
+
+
+def resume(texts: Sequence[str], folder: Path, options: Options, say: Callable[[str], None]) -> Run:
+    """Go on with the run in a folder, if it is the one that is asked for and not finished."""
+    request = {"texts": list(texts), **dataclasses.asdict(options)}
+    stored = read_state(folder)["request"]
+    for name, value in request.items():
+        if stored.get(name) != value:
+            raise TrainingError(
+                f"{folder.parent} holds a run with {name} {stored.get(name)}, not {value}: give the same options to go "
+                "on with it, --overwrite to start anew, or another folder"
+            )
+    run = Run.load(folder)
+    if run.step == run.options.steps:
+        raise TrainingError(
+            f"{folder.parent} holds a finished run: give another folder, or --overwrite to train anew; "
+            "to train on, use it with --init"
+        )
+    say(f"going on after step {run.step}")
+    return run
+
+
+# ---- The loop
+
+
+def train(
+    texts: Sequence[str],
+    out: str | os.PathLike[str],
+    options: Options | None = None,
+    *,
+    overwrite: bool = False,
+    say: Callable[[str], None] = print,
+) -> Run:
+    """Train a model on text files and write it to the folder `out`, or go on where this was interrupted.
+
+    For the speed that two cores can give, set OPENBLAS_NUM_THREADS=1 before NumPy is imported, as the command does.
+
+    Raises TrainingError (a ValueError) where the folder holds something else, the text is too short or the loss
+    explodes; OSError where a file cannot be read or written. What was saved before stays as it was.
+    """
+    options, out = options or Options(), Path(out)
+    folder = out / "training"
+    check_options(options)
+    if out.exists() and not overwrite and not folder.is_dir() and (out.is_file() or any(out.iterdir())):
+        raise TrainingError(f"{out} exists and holds no run of this program: give another folder, or --overwrite")
+    if (folder / STATE).exists() and not overwrite:
+        run = resume(texts, folder, options, say)
+    else:
+        run = start(texts, folder, options, say)
+    tokens, held_out = load_tokens(folder, run.tokenizer, run.config.n_ctx)
+    held_out = held_out[: options.validation_tokens]
+    say(describe(run, tokens, held_out))
+    workers = Workers(run.options, run.config)
+    if not run.history:
+        evaluate(run, workers, held_out, out, math.nan, say)
+    progress = Progress(run, say)
+    while run.step < (run.options.steps or 0):
+        progress.add(train_step(run, workers, tokens))
+        if run.step % run.options.evaluate_every == 0 or run.step == run.options.steps:
+            evaluate(run, workers, held_out, out, progress.take_mean(), say)
+    return run
+
+
+def check_options(options: Options) -> None:
+    """Refuse numbers that make no sense. Raises TrainingError."""
+    for name in ("steps", "hours", "batch_size", "micro_batch", "threads", "lr", "clip", "evaluate_every", "eps"):
+        value = getattr(options, name)
+        if value is not None and not 0 < value < math.inf:
+            raise TrainingError(f"{name} must be above 0, not {value}")
+    for name in ("dropout", "beta1", "beta2"):
+        if not 0 <= getattr(options, name) < 1:
+            raise TrainingError(f"{name} must be at least 0 and below 1, not {getattr(options, name)}")
+    if options.steps is not None and options.hours is not None:
+        raise TrainingError("give steps or hours, not both")
+    if options.merges is not None and options.vocab_size is not None:
+        raise TrainingError("give merges (of GPT-2's) or vocab_size (learned from the text), not both")
+
+
+def train_step(run: Run, workers: Workers, tokens: Tokens) -> float:
+    """Learn from one batch; return its loss.
+
+    Raises TrainingError where the loss or a gradient is not finite, or the loss twice that of blind guessing.
+    """
+    batch = draw_batch(tokens, run.step, run.options, run.config.n_ctx)
+    loss, gradients = workers.gradients(run.params, batch, run.step)
+    norm = clip_gradients(gradients, run.options.clip)
+    if not (math.isfinite(norm) and loss < 2 * math.log(run.config.vocab_size) + 1):
+        raise TrainingError(
+            f"the loss exploded: it is {loss:.4g} at step {run.step + 1}, the gradient's length {norm:.4g}. "
+            f"The state of step {run.history[-1]['step'] if run.history else 0:.0f} is kept; start anew "
+            f"(--overwrite, or another folder) with an --lr below {run.options.lr:g} or a longer --warmup"
+        )
+    run.optimiser.update(run.tensors, gradients, run.step, learning_rate(run.step, run.options))
+    run.step += 1
+    return loss
+
+
+def describe(run: Run, tokens: Tokens, held_out: Tokens) -> str:
+    """Say in two lines what is trained on what."""
+    config, n_params = run.config, sum(tensor.size for tensor in run.tensors.values())
+    return (
+        f"{n_params / 1e6:.2f} M parameters: {config.n_layer} layers, {config.n_head} heads, width {config.n_embd}, "
+        f"{config.vocab_size} tokens, context {config.n_ctx}\n"
+        f"{len(tokens)} tokens to learn from, {len(held_out)} held out; {run.options.steps} steps of "
+        f"{run.options.batch_size * config.n_ctx} tokens, {run.options.threads} threads"
+    )
+
+
+@dataclass
+class Progress:
+    """Says how far a run is, every few seconds, and keeps the mean of its losses between evaluations."""
+
+    run: Run
+    say: Callable[[str], None]
+    every: float = 10.0  # seconds
+    losses: list[float] = field(default_factory=list)
+    since: float = field(default_factory=time.monotonic)
+    n_steps: int = 0
+
+    def add(self, loss: float) -> None:
+        """Note the loss of a step."""
+        self.losses.append(loss)
+        self.n_steps += 1
+        seconds = time.monotonic() - self.since
+        if seconds < self.every:
+            return
+        run, steps = self.run, self.run.options.steps or 0
+        speed = self.n_steps * run.options.batch_size * run.config.n_ctx / seconds
+        left = (steps - run.step) * seconds / self.n_steps
+        recent = self.losses[-self.n_steps :]
+        self.say(
+            f"step {run.step}/{steps}  loss {sum(recent) / len(recent):.3f}  "
+            f"lr {learning_rate(run.step, run.options):.2e}  {speed:,.0f} tokens/s  {left / 60:.0f} min left"
+        )
+        self.since, self.n_steps = time.monotonic(), 0
+
+    def take_mean(self) -> float:
+        """Return the mean loss since the last time."""
+        mean = sum(self.losses) / len(self.losses)
+        self.losses.clear()
+        return mean
+
+
+def evaluate(
+    run: Run, workers: Workers, held_out: Tokens, out: Path, train_loss: float, say: Callable[[str], None]
+) -> None:
+    """Measure the validation loss, show a sample, and save the model, the loss curve and, last, the state."""
+    loss = workers.validation_loss(run.params, held_out)
+    n_bytes = sum(len(run.tokenizer.token_bytes(i)) for i in held_out[1:].tolist() if i != run.tokenizer.eot_id)
+    row = {
+        "step": run.step,
+        "tokens": run.step * run.options.batch_size * run.config.n_ctx,
+        "lr": learning_rate(max(0, run.step - 1), run.options),
+        "train_loss": train_loss,
+        "validation_loss": loss,
+        "validation_bits_per_byte": loss * (len(held_out) - 1) / math.log(2) / max(1, n_bytes),
+    }
+    run.history.append(row)
+    bits = row["validation_bits_per_byte"]
+    say(f"step {run.step}: validation loss {loss:.4f} nats per token, {bits:.4f} bits per byte")
+    say(f"  {sample(run)}")
+    if not run.options.keep_best or loss == min(row["validation_loss"] for row in run.history):
+        dtype = np.float16 if run.options.float16 else None
+        checkpoint.save(out, run.config, run.params, run.tokenizer, dtype=dtype, overwrite=True)
+    write_curve(run.history, out)
+    run.save(out / "training" / STATE)
+
+
+def sample(run: Run) -> str:
+    """Continue the prompt with a few tokens, drawn from the 40 likeliest each time."""
+    prompt = run.tokenizer.encode(run.options.prompt) or [run.tokenizer.eot_id]
+    n_new = min(run.options.sample_tokens, run.config.n_ctx - len(prompt))
+    steps = generate(
+        [prompt],
+        run.params,
+        run.config,
+        max_new_tokens=n_new,
+        sampling=Sampling(temperature=0.8, top_k=40),
+        eos_token_id=run.tokenizer.eot_id,
+        seed=run.step,
+    )
+    *_, (continuation,) = steps
+    return run.options.prompt + run.tokenizer.decode(continuation.ids)
+
+
+def write_curve(history: Sequence[dict[str, float]], out: Path) -> None:
+    """Write `loss.csv`, and `loss.png` where matplotlib is installed."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, history[0].keys())
+    writer.writeheader()
+    writer.writerows(history)
+    with written_whole(out / "loss.csv") as file:
+        file.write(text.getvalue().encode())
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        return
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.add_subplot(xlabel="tokens", ylabel="loss (nats per token)")
+    for name in ("train_loss", "validation_loss"):
+        axes.plot([row["tokens"] for row in history], [row[name] for row in history], label=name.replace("_", " "))
+    axes.legend()
+    with written_whole(out / "loss.png") as file:
+        figure.savefig(file, format="png", dpi=150)
+
+
+# ---- The command
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Train a model, from the command line."""
+    from numpygpt.command_line import Parser, friendly_exit
+
+    parser = Parser(
+        "python -m numpygpt.train",
+        "Train a GPT-2 on text, from scratch or from a model folder. The same command again goes on with a run\n"
+        "that was interrupted. Items of the text are separated by lines of <|endoftext|>.",
+        "example: python -m numpygpt.train stories.txt --out my-model --merges 3840 --hours 1\n"
+        "         python -m numpygpt.train letters/ --out my-gpt2 --init gpt2 --steps 200 --lr 3e-5 --batch-size 4",
+    )
+    parser.add_argument("texts", metavar="TEXT", nargs="+", help="a text file in UTF-8, or a folder of .txt files")
+    parser.add_argument("--out", metavar="FOLDER", required=True, help="where the model folder and the run's state go")
+    parser.add_argument("--overwrite", action="store_true", help="start anew in a folder that holds something already")
+    for option in dataclasses.fields(Options):
+        flag, kind = "--" + option.name.replace("_", "-"), str(option.type).split(" ")[0]
+        if kind == "bool":
+            parser.add_argument(flag, action="store_true", help=option.metadata["help"])
+        else:
+            parser.add_argument(
+                flag,
+                metavar=kind.upper(),
+                type={"int": int, "float": float, "str": str}[kind],
+                default=option.default,
+                help=option.metadata["help"]
+                + ("" if option.default in (None, "") else f" (default: {option.default:g})"),
+            )
+    arguments = vars(parser.parse_args(argv))
+    texts, out, overwrite = (arguments.pop(name) for name in ("texts", "out", "overwrite"))
+    with friendly_exit(parser.prog):
+        train(texts, out, Options(**arguments), overwrite=overwrite, say=lambda line: print(line, flush=True))
+
+
+def _with_blas_on_one_core() -> None:
+    """Start this program again where BLAS would use threads of its own: the setting counts before NumPy's import."""
+    if os.name == "posix" and BLAS_THREADS[0] not in os.environ:
+        os.environ.update(dict.fromkeys(BLAS_THREADS, "1"))
+        os.execv(sys.executable, [sys.executable, "-m", "numpygpt.train", *sys.argv[1:]])
+
+
+if __name__ == "__main__":
+    _with_blas_on_one_core()
+    main()
