@@ -33,7 +33,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from functools import cache
 from heapq import heapify, heappop, heappush
 from itertools import chain, pairwise
-from operator import index
+from operator import index, itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -78,8 +78,10 @@ class Tokenizer:
         vocab: Mapping[bytes, int] | None = None,
         special_tokens: Mapping[str, int] | None = None,
     ) -> None:
-        self.merges = list(_gpt2_merges() if merges is None else merges)
-        if merges is not None:
+        if merges is None:
+            self.merges = list(_gpt2_merges())
+        else:
+            self.merges = [(left, right) for left, right in merges]
             _check_merges(self.merges)
         tokens = [*_BYTES, *map(b"".join, self.merges)]
         self._ids = dict(zip(tokens, range(len(tokens)), strict=True) if vocab is None else vocab)
@@ -221,6 +223,7 @@ class Tokenizer:
         """
         folder = Path(folder)
         if (folder / "merges.txt").exists():
+            _check_tokenizer_config(folder / "tokenizer_config.json")
             merges, names = _read_merges(folder / "merges.txt")
             vocab, added = _read_ids(folder / "vocab.json"), _read_ids(folder / "added_tokens.json")
         elif (folder / "tokenizer.json").exists():
@@ -268,7 +271,7 @@ class Tokenizer:
         return list(chain.from_iterable(map(self._words.__getitem__, _words(text))))
 
     def _encode_word(self, word: str) -> tuple[int, ...]:
-        return tuple(self._ids[part] for part in self._merge(word.encode()))
+        return tuple(map(self._ids.__getitem__, self._merge(word.encode())))
 
     def _merge(self, word: bytes) -> list[bytes]:
         """Merge a word in O(n log n): pairs wait in a heap, and parts know their neighbours.
@@ -354,10 +357,9 @@ class _WordCache(dict[str, tuple[int, ...]]):
         return ids
 
 
-def _words(text: str) -> list[str]:
+def _words(text: str) -> Iterator[str]:
     """Cut a text into the words that BPE merges within."""
-    find_all: Callable[[str], list[str]] = _word_pattern(text.isascii()).findall
-    return find_all(text)
+    return map(itemgetter(0), _word_pattern(text.isascii()).finditer(text))
 
 
 @cache
@@ -491,7 +493,8 @@ def _check_numbering(tokens: list[bytes], ids: Mapping[bytes, int], special_toke
     if END_OF_TEXT not in special_tokens:
         raise ValueError(f"{END_OF_TEXT} is not among the special tokens {list(special_tokens)}")
     owner: dict[int, bytes | str] = {}
-    for token, token_id in chain[tuple[bytes | str, int]](ids.items(), special_tokens.items()):
+    numbered: list[tuple[bytes | str, int]] = [*ids.items(), *special_tokens.items()]
+    for token, token_id in numbered:
         if type(token_id) is not int or token_id < 0:
             raise ValueError(f"the id of {token!r} is {token_id!r}; ids are whole numbers from 0")
         if token_id in owner:
@@ -604,6 +607,12 @@ def _read_tokenizer_json(
     return *_parse_merges(merges, f"{path}, merge", 0), vocab, _check_ids(added_ids, path)
 
 
+def _check_tokenizer_config(path: Path) -> None:
+    config = _read_json(path) if path.exists() else {}
+    if isinstance(config, dict) and config.get("add_prefix_space"):
+        raise ValueError(f"{path}: add_prefix_space is true, which is not GPT-2's byte-level BPE")
+
+
 def _read_ids(path: Path) -> dict[str, int] | None:
     return _check_ids(_read_json(path), path) if path.exists() else None
 
@@ -618,8 +627,9 @@ def _check_ids(data: Any, path: Path) -> dict[str, int]:
 
 
 def _read_json(path: Path) -> Any:
+    text = _read_text(path)
     try:
-        return json.loads(_read_text(path), object_pairs_hook=_no_repeats)
+        return json.loads(text, object_pairs_hook=_no_repeats)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: not valid JSON: {error}") from None
 

@@ -31,9 +31,8 @@ SCALARS = [chr(c) for c in range(0x110000) if not 0xD800 <= c < 0xE000]
 # Text that reaches every branch of the pattern more often than characters drawn evenly would.
 BLANKS = " |  |    |\n|\t|\x1c|\x85|\xa0|\u2028|\u3000|\x00"
 WORDS = "'s|'ll|don't|’s|the| The|é|e\u0301|ß|ſ|中文|ಠ_ಠ|🙂|👩\u200d👧|7| 2024|٣|½|Ⅷ|!?|...|\ufffd"
-texts = st.text() | st.lists(
-    st.sampled_from([*BLANKS.split("|"), *WORDS.split("|"), END_OF_TEXT]) | st.text(max_size=4)
-).map("".join)
+fragments = st.sampled_from([*BLANKS.split("|"), *WORDS.split("|"), END_OF_TEXT])
+texts = st.text() | st.lists(fragments | st.text(max_size=4)).map("".join)
 
 
 @pytest.fixture(scope="session")
@@ -575,6 +574,7 @@ def test_other_tokenizers_are_refused_by_name(path: str, value: Any, message: st
         ("vocab.json", b"\xff", "vocab.json, line 1: byte 0xff is not UTF-8"),
         ("added_tokens.json", b'{"<x>": 5}', "the id 5 is used twice, for b'&' and for '<x>'"),
         ("added_tokens.json", b"{", "added_tokens.json: not valid JSON"),
+        ("tokenizer_config.json", b'{"add_prefix_space": true}', "tokenizer_config.json: add_prefix_space is true"),
     ],
 )
 def test_malformed_files_are_refused(name: str, content: bytes, message: str, tmp_path: Path) -> None:
