@@ -9,7 +9,9 @@ from typing import Any
 
 from numpygpt import GPT2, Sampling, __version__
 from numpygpt.command_line import Parser, friendly_exit, number
-from numpygpt.pretrained import GrowingText
+from numpygpt.pretrained import EMBEDDED_MODEL, GrowingText, default_model
+
+FETCH = "python -m numpygpt.hub download gpt2"
 
 DESCRIPTION = """\
 Continue a text with GPT-2, in plain NumPy. The prompt and its continuation are printed as one text,
@@ -143,8 +145,12 @@ def main(argv: list[str] | None = None) -> None:
     with friendly_exit("python -m numpygpt"):
         prompt = read_prompt(options.prompt)
         Sampling(**sampling_options(options))  # a mistake in them should not wait for a model to load
-        model = GPT2.from_pretrained(options.model)
-        write(model, prompt, options)
+        folder = options.model or default_model()
+        if folder is None:
+            raise FileNotFoundError(f"no model is on this disk yet; {FETCH} fetches the official one (548 MB)")
+        write(GPT2.from_pretrained(folder), prompt, options)
+        if folder in EMBEDDED_MODEL:
+            print(f"[{folder.name}, the small model that comes along; {FETCH} fetches OpenAI's]", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from numpygpt import checkpoint
+from numpygpt import checkpoint, hub
 from numpygpt.generate import STOP_STRING, Continuation, generate
 from numpygpt.layers import Array
 from numpygpt.model import GPT2Config, Params, gpt2
 from numpygpt.sampling import Sampling
 from numpygpt.tokenizer import Tokenizer
+
+EMBEDDED_MODEL = [Path(__file__).parent / "weights" / "stories", Path(__file__).parents[1] / "weights" / "stories"]
 
 
 class GPT2:
@@ -34,11 +36,15 @@ class GPT2:
 
     @classmethod
     def from_pretrained(cls, name_or_folder: str | os.PathLike[str]) -> GPT2:
-        """Load a model folder.
+        """Load a model by its folder, or by its name on the Hugging Face hub.
 
-        Raises FileNotFoundError where there is none and ValueError where what it holds is not a GPT-2.
+        A name is `gpt2`, `gpt2-medium`, `gpt2-large`, `gpt2-xl`, `distilgpt2`, or any `owner/name`; what is not on
+        disk yet is downloaded, once (`numpygpt.hub` says how and where to).
+
+        Raises FileNotFoundError where there is no such folder, `hub.HubError` (an OSError) where the name cannot be
+        found or fetched, and ValueError where what is there is not a GPT-2.
         """
-        return cls(*checkpoint.load(Path(name_or_folder).expanduser()))
+        return cls(*checkpoint.load(_find_or_download(os.fspath(name_or_folder))))
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -118,6 +124,22 @@ class GPT2:
             for text in texts:
                 text.read()
             yield texts
+
+
+def default_model() -> Path | None:
+    """Find the model to use where none is named: the official `gpt2` if it is on disk, else the embedded one."""
+    return hub.find("gpt2") or next(filter(Path.is_dir, EMBEDDED_MODEL), None)
+
+
+def _find_or_download(name_or_folder: str) -> Path:
+    folder = Path(name_or_folder).expanduser()
+    if folder.is_dir() or folder.is_absolute() or name_or_folder.startswith("."):
+        return folder
+    try:
+        return hub.download(name_or_folder)
+    except hub.HubError as error:
+        error.args = (f"{error} (There is no folder {name_or_folder} either.)",)
+        raise
 
 
 class GrowingText:
