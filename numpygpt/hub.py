@@ -489,11 +489,13 @@ def _publish(converted: Path, model: Model) -> Path:
 
 
 @contextmanager
-def _bar(model: Model, total: int, progress: bool) -> Iterator[tqdm[NoReturn]]:
+def _bar(model: Model, total: int, progress: bool) -> Iterator[tqdm[NoReturn] | None]:
+    if not progress or not sys.stderr.isatty():
+        yield None
+        return
     from tqdm import tqdm
 
-    hidden = not (progress and sys.stderr.isatty())
-    with tqdm(desc=_short(model.name), total=total, unit="B", unit_scale=True, disable=hidden, leave=False) as bar:
+    with tqdm(desc=_short(model.name), total=total, unit="B", unit_scale=True, leave=False) as bar:
         yield bar
 
 
