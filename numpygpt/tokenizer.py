@@ -44,6 +44,9 @@ END_OF_TEXT = "<|endoftext|>"
 # Contractions, letters, digits, everything else, and white space; the last blank of a run goes to the next word.
 WORD = r"'(?:[sdmt]|ll|ve|re)| ?[\p{L}]+| ?[\p{N}]+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 
+# A long text is cut into words a few paragraphs at a time. A line break after a letter always begins a new word.
+_BLOCK = re.compile(r".{0,4000}\S(?=\n)|.+", re.DOTALL)
+
 
 class Tokenizer:
     """A byte-level BPE tokenizer; `Tokenizer()` is GPT-2's.
@@ -359,12 +362,13 @@ class _WordCache(dict[str, tuple[int, ...]]):
 
 def _words(text: str) -> Iterator[str]:
     """Cut a text into the words that BPE merges within."""
-    return map(itemgetter(0), _word_pattern(text.isascii()).finditer(text))
+    blocks = map(itemgetter(0), _BLOCK.finditer(text))
+    return chain.from_iterable(_word_pattern(block.isascii()).findall(block) for block in blocks)
 
 
 @cache
 def _word_pattern(is_ascii: bool) -> Any:
-    if is_ascii:  # Python's own `re` knows no \p{L}, but it is twice as fast and already imported
+    if is_ascii:  # Python's own `re` knows no \p{L}, but is twice as fast and already imported
         return re.compile(WORD.replace(r"\p{L}", "A-Za-z").replace(r"\p{N}", "0-9"), re.ASCII)
     import regex
 

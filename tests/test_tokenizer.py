@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import random
+import re
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from numpygpt.tokenizer import END_OF_TEXT, Tokenizer, _WordCache
+from numpygpt.tokenizer import _BLOCK, END_OF_TEXT, Tokenizer, _WordCache, _words
 
 # The pattern as src/encoder.py in openai/gpt-2 has it.
 PATTERN = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
@@ -145,6 +146,15 @@ def test_text_equals_tiktoken(tiktoken_gpt2: Any, text: str) -> None:
 @settings(max_examples=200)
 def test_text_equals_tokenizers(tokenizers_gpt2: Any, text: str) -> None:
     assert GPT2.encode(text) == tokenizers_gpt2.encode(text).ids
+
+
+@given(st.lists(fragments | st.just("\n")).map("".join))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_where_a_long_text_is_cut_makes_no_difference(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    whole = list(_words(text))
+    with monkeypatch.context() as patch:
+        patch.setattr("numpygpt.tokenizer._BLOCK", re.compile(_BLOCK.pattern.replace("4000", "2"), re.DOTALL))
+        assert list(_words(text)) == whole
 
 
 def test_every_character_equals_tiktoken(tiktoken_gpt2: Any) -> None:
@@ -602,6 +612,16 @@ def test_damaged_files_give_an_error_or_a_tokenizer(
         assert str(tmp_path) in message
     else:
         assert tokenizer.decode(tokenizer.encode("a few words")) == "a few words"
+
+
+@pytest.mark.parametrize("name", ["merges.txt", "vocab.json"])
+def test_files_cut_short_are_refused(name: str, tmp_path: Path) -> None:
+    Tokenizer.train("a few words and a few more words", 270).save(tmp_path)
+    whole = (tmp_path / name).read_bytes()
+    for length in [*range(0, len(whole) - 1, 37), len(whole.rstrip()) - 1]:
+        (tmp_path / name).write_bytes(whole[:length])
+        with pytest.raises(ValueError, match=re.escape(str(tmp_path))):
+            Tokenizer.load(tmp_path)
 
 
 def test_a_folder_without_a_tokenizer(tmp_path: Path) -> None:
