@@ -14,6 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from numpygpt.layers import Array, softmax
 
+COLDEST = 1e-9  # a lower temperature leaves a chance to the likeliest token alone, and logits divided by it overflow
+
 
 def apply_repetition_penalty(logits: Array, previous_ids: Sequence[ArrayLike], penalty: float) -> Array:
     """Make every token that occurred already less likely: divide its logit by `penalty`, or multiply a negative one.
@@ -26,7 +28,9 @@ def apply_repetition_penalty(logits: Array, previous_ids: Sequence[ArrayLike], p
     array([[ 1., -4.,  1.]])
     """
     penalised = logits.copy()
-    for row, ids in zip(penalised, previous_ids, strict=True):
+    for row, previous in zip(penalised, previous_ids, strict=True):
+        ids = np.asarray(previous, dtype=np.intp)
+        ids = ids[ids < len(row)]  # the others stand for no token that could be chosen
         seen = row[ids]
         row[ids] = np.where(seen < 0, seen * penalty, seen / penalty)
     return penalised
@@ -50,7 +54,7 @@ def apply_top_k(logits: Array, top_k: int) -> Array:
     >>> apply_top_k(np.array([1.0, 3.0, 2.0]), top_k=2)
     array([-inf,   3.,   2.])
     """
-    top_k = min(top_k, logits.shape[-1])
+    top_k = min(int(top_k), logits.shape[-1])
     smallest_kept = np.partition(logits, -top_k, axis=-1)[..., -top_k, None]
     return np.where(logits < smallest_kept, -np.inf, logits)
 
@@ -115,7 +119,7 @@ class Sampling:
     def __post_init__(self) -> None:
         if self.temperature is not None and not 0 <= self.temperature < np.inf:
             raise ValueError(f"temperature must be a number of at least 0, not {self.temperature}")
-        if self.top_k is not None and (self.top_k != int(self.top_k) or self.top_k < 0):
+        if self.top_k is not None and not (isinstance(self.top_k, (int, np.integer)) and self.top_k >= 0):
             raise ValueError(f"top_k must be a whole number of at least 1, or 0 for no limit, not {self.top_k}")
         if self.top_p is not None and not 0 <= self.top_p <= 1:
             raise ValueError(f"top_p must be a probability from 0 to 1, not {self.top_p}")
@@ -125,9 +129,11 @@ class Sampling:
     @property
     def is_greedy(self) -> bool:
         """Whether the likeliest token is taken each time, so that every run gives the same text."""
+        if self.temperature is not None and self.temperature < COLDEST:
+            return True
         if self.do_sample is None:
-            return self.temperature == 0 or (self.temperature, self.top_k, self.top_p) == (None, None, None)
-        return not self.do_sample or self.temperature == 0
+            return (self.temperature, self.top_k, self.top_p) == (None, None, None)
+        return not self.do_sample
 
     def filter(self, logits: Array, previous_ids: Sequence[ArrayLike]) -> Array:
         """Apply the steps that are switched on, in `transformers`' order; logits: [n_sequence, n_vocab] -> the same.
@@ -147,8 +153,16 @@ class Sampling:
         return logits
 
     def choose(self, logits: Array, previous_ids: Sequence[ArrayLike], rng: np.random.Generator) -> NDArray[np.intp]:
-        """Choose the next token of each sequence; logits: [n_sequence, n_vocab] -> [n_sequence]."""
+        """Choose the next token of each sequence; logits: [n_sequence, n_vocab] -> [n_sequence].
+
+        Raises ValueError where the logits are no numbers: a choice among them would only look like one.
+        """
         logits = self.filter(logits, previous_ids)
+        if not np.isfinite(logits.max(axis=-1)).all():
+            raise ValueError(
+                "the logits are not finite numbers; the model's weights are damaged, "
+                f"or the repetition_penalty, {self.repetition_penalty}, is out of all proportion"
+            )
         if self.is_greedy:
             likeliest: NDArray[np.intp] = logits.argmax(axis=-1)
             return likeliest
