@@ -138,7 +138,8 @@ def _find_or_download(name_or_folder: str) -> Path:
     try:
         return hub.download(name_or_folder)
     except hub.HubError as error:
-        error.args = (f"{error} (There is no folder {name_or_folder} either.)",)
+        if name_or_folder not in hub.OFFICIAL:
+            error.args = (f"{error} (There is no folder {name_or_folder} either.)",)
         raise
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from numpygpt import GPT2
+from numpygpt import GPT2, hub
 from numpygpt.safetensors import load_file
 
+OFFICIAL_ON_DISK = hub.find("gpt2")  # now, for tests may point the cache elsewhere
 REFERENCE = Path(__file__).parent / "reference"
 
 
@@ -23,3 +25,15 @@ def tiny() -> GPT2:
 def expected() -> dict[str, Any]:
     """What `transformers` computed with the reference model."""
     return load_file(REFERENCE / "expected.safetensors")
+
+
+@pytest.fixture(scope="session")
+def official() -> GPT2:
+    """OpenAI's gpt2, where it is on disk; tests that use it are skipped elsewhere."""
+    folder = os.environ.get("NUMPYGPT_GPT2") or OFFICIAL_ON_DISK
+    if folder is None:
+        pytest.skip(
+            "the official weights are not here: set NUMPYGPT_GPT2 to a folder that holds them, or run "
+            "`python -m numpygpt.hub download gpt2`"
+        )
+    return GPT2.from_pretrained(folder)
