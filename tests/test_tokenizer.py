@@ -136,20 +136,20 @@ def test_shakespeare_equals_transformers(shakespeare: str, saved: Path) -> None:
 
 
 @given(texts)
-@settings(max_examples=400)
+@settings(deadline=None, max_examples=400)
 def test_text_equals_tiktoken(tiktoken_gpt2: Any, text: str) -> None:
     assert GPT2.encode(text) == tiktoken_gpt2.encode_ordinary(text)
     assert GPT2.encode(text, allowed_special="all") == tiktoken_gpt2.encode(text, allowed_special="all")
 
 
 @given(texts)
-@settings(max_examples=200)
+@settings(deadline=None, max_examples=200)
 def test_text_equals_tokenizers(tokenizers_gpt2: Any, text: str) -> None:
     assert GPT2.encode(text) == tokenizers_gpt2.encode(text).ids
 
 
 @given(st.lists(fragments | st.just("\n")).map("".join))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_where_a_long_text_is_cut_makes_no_difference(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     whole = list(_words(text))
     with monkeypatch.context() as patch:
@@ -182,13 +182,14 @@ def test_every_token_is_what_tiktoken_says(tiktoken_gpt2: Any) -> None:
 
 
 @given(texts)
-@settings(max_examples=400)
+@settings(deadline=None, max_examples=400)
 def test_decoding_gives_the_text_back(text: str) -> None:
     assert GPT2.decode(GPT2.encode(text)) == text
     assert GPT2.decode(GPT2.encode(text, allowed_special="all")) == text
 
 
 @given(st.text(alphabet="abc", max_size=60), st.text(alphabet="abc", max_size=40), st.integers(257, 300))
+@settings(deadline=None)
 def test_encoding_follows_the_steps(corpus: str, word: str, vocab_size: int) -> None:
     tokenizer = Tokenizer.train(corpus, vocab_size)
     *_, parts = tokenizer.merge_steps(word)
@@ -293,6 +294,7 @@ def test_the_longest_special_token_wins() -> None:
 
 
 @given(texts)
+@settings(deadline=None)
 def test_pieces_are_the_text_and_never_half_a_character(text: str) -> None:
     decoder = GPT2.decoder()
     id_of = {GPT2.token_bytes(i): i for i in range(256)}
@@ -306,6 +308,7 @@ def test_pieces_are_the_text_and_never_half_a_character(text: str) -> None:
 
 
 @given(st.lists(st.integers(0, 50256) | st.integers(94, 255)))
+@settings(deadline=None)
 def test_pieces_of_any_ids_are_what_decode_makes_of_them(ids: list[int]) -> None:
     decoder = GPT2.decoder()
     pieces = [*map(decoder.feed, ids), decoder.flush()]
@@ -348,6 +351,7 @@ def test_training_equals_the_definition(seed: int) -> None:
 
 
 @given(st.text(alphabet="ab éé ", max_size=80) | texts, st.integers(257, 300))
+@settings(deadline=None)
 def test_training_on_any_text_equals_the_definition(text: str, vocab_size: int) -> None:
     tokenizer = Tokenizer.train(text, vocab_size)
     assert tokenizer.merges == [pair for pair, _ in naive_training(text, vocab_size)]
@@ -435,6 +439,14 @@ def test_equality_is_that_of_the_ids() -> None:
 
 
 # Files
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The files of a small tokenizer, to be damaged."""
+    folder = tmp_path_factory.mktemp("small")
+    Tokenizer.train("a few words and a few more words", 270).save(folder)
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 def renumbered() -> Tokenizer:
@@ -597,12 +609,13 @@ def test_malformed_files_are_refused(name: str, content: bytes, message: str, tm
 
 
 @given(st.sampled_from(["merges.txt", "vocab.json"]), st.integers(0, 10_000), st.binary(max_size=3), st.booleans())
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_damaged_files_give_an_error_or_a_tokenizer(
-    tmp_path: Path, name: str, place: int, damage: bytes, cut: bool
+    small: dict[str, bytes], tmp_path: Path, name: str, place: int, damage: bytes, cut: bool
 ) -> None:
-    Tokenizer.train("a few words and a few more words", 270).save(tmp_path)
-    data = (tmp_path / name).read_bytes()
+    for file, data in small.items():
+        (tmp_path / file).write_bytes(data)
+    data = small[name]
     place %= len(data)
     (tmp_path / name).write_bytes(data[:place] + damage + (b"" if cut else data[place + len(damage) :]))
     try:
@@ -615,9 +628,10 @@ def test_damaged_files_give_an_error_or_a_tokenizer(
 
 
 @pytest.mark.parametrize("name", ["merges.txt", "vocab.json"])
-def test_files_cut_short_are_refused(name: str, tmp_path: Path) -> None:
-    Tokenizer.train("a few words and a few more words", 270).save(tmp_path)
-    whole = (tmp_path / name).read_bytes()
+def test_files_cut_short_are_refused(name: str, small: dict[str, bytes], tmp_path: Path) -> None:
+    for file, data in small.items():
+        (tmp_path / file).write_bytes(data)
+    whole = small[name]
     for length in [*range(0, len(whole) - 1, 37), len(whole.rstrip()) - 1]:
         (tmp_path / name).write_bytes(whole[:length])
         with pytest.raises(ValueError, match=re.escape(str(tmp_path))):
