@@ -16,8 +16,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
-import sys
+import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -33,13 +34,32 @@ from numpygpt.tokenizer import Tokenizer
 
 PREFIX = "transformer."  # transformers' name for the model without its output weights
 MASKS = (".attn.bias", ".attn.masked_bias")  # causal masks that some files carry: not parameters
+WEIGHTS = "model.safetensors"
+INDEX = "model.safetensors.index.json"
 OUTPUT_WEIGHT = "lm_head.weight"
+TIED = "wte.weight"  # what the output weights are, unless the config unties them
+RENAMED = {  # other names that transformers takes for the same options; the first is every file's, n_ctx an old one
+    "n_positions": "n_ctx",
+    "max_position_embeddings": "n_ctx",
+    "hidden_size": "n_embd",
+    "num_hidden_layers": "n_layer",
+    "num_attention_heads": "n_head",
+}
 REFUSED: dict[str, Any] = {  # options that would change the arithmetic, and the value that leaves it as it is
     "add_cross_attention": False,
     "is_encoder_decoder": False,
     "pruned_heads": {},
     "quantization_config": None,
 }
+REPLACED = (  # what a folder may hold of an older model and would speak against a new one that lacks it
+    INDEX,
+    "vocab.json",
+    "merges.txt",
+    "added_tokens.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+)
 
 
 class CheckpointError(ValueError):
@@ -49,18 +69,18 @@ class CheckpointError(ValueError):
 def load(folder: str | os.PathLike[str], dtype: DTypeLike = np.float32) -> tuple[GPT2Config, Params, Tokenizer | None]:
     """Load a model folder. The tokenizer is None where the folder holds none.
 
-    Tensors are cast to `dtype`. Those that are stored in it, aligned, stay on disk and are mapped into memory:
-    a converted folder loads without a copy, and processes that use it share its pages.
+    Tensors are cast to `dtype`. Those that are stored in it, aligned, stay on disk and are mapped into memory,
+    read-only: a converted folder loads without a copy, and processes that use it share its pages.
 
-    Raises FileNotFoundError where the folder or one of its files is missing and CheckpointError (a ValueError)
-    where what it holds is not a GPT-2 or not consistent.
+    Raises FileNotFoundError where the folder or one of its files is missing, and ValueError where a file is damaged
+    or (as CheckpointError) what the folder holds is not a GPT-2 or not consistent.
     """
+    folder = _expand(folder)
     config = load_config(folder)
-    places = _Tensors(Path(folder), config).places
+    places = _Tensors(folder, config).places
     files = {path: load_file(path) for path in {file.path for file, _ in places.values()}}
     tensors = {name: np.asarray(files[file.path][stored], dtype) for name, (file, stored) in places.items()}
-    params = unflatten(tensors)
-    return config, params, load_tokenizer(folder, config)
+    return config, unflatten(tensors), load_tokenizer(folder, config)
 
 
 def save(
@@ -77,12 +97,22 @@ def save(
     `dtype` casts the tensors, `np.float16` for half the size on disk. The folder appears when it is complete;
     with `overwrite`, the files of an existing one are replaced one by one.
 
-    Raises FileExistsError where the folder exists and ValueError where a tensor's shape or name contradicts config.
+    Raises FileExistsError where the folder exists, and ValueError where a tensor's name, shape or type or the
+    tokenizer's size contradicts the config.
     """
-    tensors = flatten(params)
-    _check_shapes({name: np.shape(tensor) for name, tensor in tensors.items()}, config, "params")
+    folder = _expand(folder)
+    tensors = {name: np.asarray(tensor) for name, tensor in flatten(params).items()}
+    for name, tensor in tensors.items():
+        kind = tensor.dtype if dtype is None else np.dtype(dtype)
+        if kind.kind != "f":
+            raise CheckpointError(f"params: tensor {name} would be saved as {kind}; only floating-point weights work")
+    _check_shapes({name: tensor.shape for name, tensor in tensors.items()}, config, "params")
+    _check_vocabulary(tokenizer, config, "params")
     with folder_written_whole(folder, overwrite=overwrite) as beside:
         _write_folder(beside, config, tensors, tokenizer, dtype)
+        obsolete = {*REPLACED} - {path.name for path in beside.iterdir()}
+    for name in obsolete:
+        (folder / name).unlink(missing_ok=True)
 
 
 def convert(source: str | os.PathLike[str], destination: str | os.PathLike[str]) -> None:
@@ -93,44 +123,46 @@ def convert(source: str | os.PathLike[str], destination: str | os.PathLike[str])
 
     Raises what `load` raises, and FileExistsError where the destination exists.
     """
-    destination = Path(destination)
-    if destination.exists() and not (destination.is_dir() and not any(destination.iterdir())):
-        raise FileExistsError(f"{destination} exists already; give a new name, or remove it first")
+    source, destination = _expand(source), _expand(destination)
     config = load_config(source)
-    tensors = _Tensors(Path(source), config)
+    _check_free(destination, source)
+    tensors = _Tensors(source, config)
     if destination.suffix == ".npz":
-        with written_whole(destination) as file:
-            np.savez(
-                file, allow_pickle=False, **{name: tensors[name].astype(np.float32, copy=False) for name in tensors}
-            )
-        return
-    tokenizer = load_tokenizer(source, config)
-    with folder_written_whole(destination) as beside:
-        _write_folder(beside, config, tensors, tokenizer, np.float32)
+        _write_npz(destination, tensors)
+    else:
+        tokenizer = load_tokenizer(source, config)
+        with folder_written_whole(destination) as beside:
+            _write_folder(beside, config, tensors, tokenizer, np.float32)
 
 
 def load_config(folder: str | os.PathLike[str]) -> GPT2Config:
     """Read a folder's `config.json`.
 
-    Raises FileNotFoundError where there is none, and CheckpointError where it is not a GPT-2's or asks for
-    arithmetic that this package does not do.
+    Raises FileNotFoundError or NotADirectoryError where there is none, and CheckpointError where it is not a
+    GPT-2's or asks for arithmetic that this package does not do.
     """
-    path = Path(folder) / "config.json"
-    if not Path(folder).is_dir():
-        raise FileNotFoundError(f"{folder}: there is no such folder; a model folder holds config.json and weights")
+    folder = _expand(folder)
+    path = folder / "config.json"
+    if not folder.exists():
+        raise FileNotFoundError(f"{folder}: there is no such folder; give one that holds config.json and the weights")
+    if not folder.is_dir():
+        raise NotADirectoryError(f"{folder} is not a folder; give the one that holds config.json and the weights")
     if not path.is_file():
-        raise FileNotFoundError(f"{folder} is not a model folder: it has no config.json")
+        raise FileNotFoundError(f"{folder} is not a model folder: it has no config.json; is it another one you mean?")
     options = _read_json(path)
     if options.get("model_type") != "gpt2":
         raise CheckpointError(f"{path}: model_type is {options.get('model_type')!r}; only 'gpt2' models can be loaded")
     for name, harmless in REFUSED.items():
         if options.get(name, harmless) not in (harmless, None):
             raise CheckpointError(f"{path}: {name} is {options[name]!r}, which this package does not implement")
-    n_ctx = options.get("n_positions", options.get("n_ctx"))  # some files have one of them; n_positions sizes wpe
-    options = {**options, **({} if n_ctx is None else {"n_ctx": n_ctx})}
-    known = {field.name for field in dataclasses.fields(GPT2Config)}
+    options |= {ours: options[theirs] for theirs, ours in RENAMED.items() if theirs in options}
+    chosen = {}
+    for field in dataclasses.fields(GPT2Config):
+        if field.name in options:
+            chosen[field.name] = options[field.name]
+            _check_type(chosen[field.name], field, path)
     try:
-        return GPT2Config(**{name: value for name, value in options.items() if name in known})
+        return GPT2Config(**chosen)
     except ValueError as error:
         raise CheckpointError(f"{path}: {error}") from None
 
@@ -138,18 +170,17 @@ def load_config(folder: str | os.PathLike[str]) -> GPT2Config:
 def load_tokenizer(folder: str | os.PathLike[str], config: GPT2Config) -> Tokenizer | None:
     """Read a folder's tokenizer. Where it holds none, a model of GPT-2's vocabulary size gets GPT-2's, others None.
 
-    Raises CheckpointError where the tokenizer has more tokens than the model.
+    Raises ValueError where its files are damaged, or (as CheckpointError) it has more tokens than the model.
     """
+    folder = _expand(folder)
     try:
         tokenizer = Tokenizer.load(folder)
     except FileNotFoundError:
+        if (folder / "vocab.json").exists():
+            raise CheckpointError(f"{folder} has a vocab.json without merges.txt; put the model's own there") from None
         tokenizer = Tokenizer()
         return tokenizer if config.vocab_size == tokenizer.n_vocab else None
-    if tokenizer.n_vocab > config.vocab_size:
-        raise CheckpointError(
-            f"{folder}: the tokenizer has {tokenizer.n_vocab} tokens, but config.json says vocab_size "
-            f"{config.vocab_size}; put the model's own vocab.json and merges.txt there"
-        )
+    _check_vocabulary(tokenizer, config, str(folder))
     return tokenizer
 
 
@@ -158,6 +189,8 @@ def unflatten(tensors: Mapping[str, Array]) -> Params:
 
     >>> unflatten({"wte.weight": 1, "h.0.ln_1.bias": 2, "h.1.ln_1.bias": 3})
     {'wte': {'weight': 1}, 'h': [{'ln_1': {'bias': 2}}, {'ln_1': {'bias': 3}}]}
+
+    Raises ValueError where the layers are not numbered from 0 without a gap.
     """
     params: Params = {}
     for name, tensor in tensors.items():
@@ -167,7 +200,10 @@ def unflatten(tensors: Mapping[str, Array]) -> Params:
             branch = branch.setdefault(part, {})
         branch[last] = tensor
     if "h" in params:
-        params["h"] = [params["h"][str(layer)] for layer in range(len(params["h"]))]
+        numbers = [str(layer) for layer in range(len(params["h"]))]
+        if missing := [number for number in numbers if number not in params["h"]]:
+            raise ValueError(f"no tensor is called h.{missing[0]}...; layers must be numbered from 0 without a gap")
+        params["h"] = [params["h"][number] for number in numbers]
     return params
 
 
@@ -208,16 +244,17 @@ class _Tensors(Mapping[str, Array]):
                 )
             self.places[plain] = file, name
         if config.tie_word_embeddings and OUTPUT_WEIGHT in self.places:
-            self._check_tie(folder)
-            del self.places[OUTPUT_WEIGHT]
+            self._tie(folder)
         _check_shapes({name: file.shapes[stored] for name, (file, stored) in self.places.items()}, config, str(folder))
 
-    def _check_tie(self, folder: Path) -> None:
-        if not np.array_equal(self[OUTPUT_WEIGHT], self.get("wte.weight", np.empty(0))):
+    def _tie(self, folder: Path) -> None:
+        """Drop the second copy of the token embedding. Some savers keep it under the other name alone."""
+        if TIED in self.places and not np.array_equal(self[OUTPUT_WEIGHT], self[TIED]):
             raise CheckpointError(
-                f"{folder}: {OUTPUT_WEIGHT} differs from wte.weight although config.json ties them; "
+                f"{folder}: {OUTPUT_WEIGHT} differs from {TIED} although config.json ties them; "
                 'set "tie_word_embeddings": false there to use both'
             )
+        self.places.setdefault(TIED, self.places.pop(OUTPUT_WEIGHT))
 
     def __getitem__(self, name: str) -> Array:
         file, stored = self.places[name]
@@ -232,9 +269,9 @@ class _Tensors(Mapping[str, Array]):
 
 def _stored_tensors(folder: Path) -> Iterator[tuple[SafetensorsFile, str]]:
     """Yield every tensor of the folder: the file that holds it, and its name there."""
-    index = folder / "model.safetensors.index.json"
-    if (folder / "model.safetensors").is_file():
-        file = SafetensorsFile(folder / "model.safetensors")
+    index = folder / INDEX
+    if (folder / WEIGHTS).is_file():
+        file = SafetensorsFile(folder / WEIGHTS)
         yield from ((file, name) for name in file)
     elif index.is_file():
         shards: dict[str, SafetensorsFile] = {}
@@ -242,40 +279,84 @@ def _stored_tensors(folder: Path) -> Iterator[tuple[SafetensorsFile, str]]:
             if shard not in shards:
                 shards[shard] = SafetensorsFile(folder / shard)
             if name not in shards[shard]:
-                raise CheckpointError(f"{index}: tensor {name} is not in {shard} as the index says")
+                raise CheckpointError(f"{index}: tensor {name} is not in {shard} as it says; download both again")
             yield shards[shard], name
+    elif pickled := sorted(folder.glob("pytorch_model*.bin")):
+        raise FileNotFoundError(
+            f"{folder} has no {WEIGHTS}; {pickled[0].name} is a pickle, which can run code, and is never opened here; "
+            "if you trust it, load it with transformers and use save_pretrained"
+        )
     else:
-        pickled = any(folder.glob("pytorch_model*.bin"))
-        hint = "its pytorch_model.bin is never opened, for a pickle can run code" if pickled else "download it again"
-        raise FileNotFoundError(f"{folder} has no model.safetensors; {hint}")
+        raise FileNotFoundError(f"{folder} has no {WEIGHTS}; download it again")
 
 
 def _weight_map(index: Path) -> dict[str, str]:
     """Read which shard holds which tensor."""
     weight_map = _read_json(index).get("weight_map")
     if not isinstance(weight_map, dict) or not all(isinstance(shard, str) for shard in weight_map.values()):
-        raise CheckpointError(f"{index}: weight_map is missing, or not from tensor names to file names")
+        raise CheckpointError(f"{index}: weight_map must give each tensor's file name; download it again")
     for name, shard in weight_map.items():
         if shard != os.path.basename(shard) or not shard.endswith(".safetensors"):
             raise CheckpointError(f"{index}: tensor {name} is in {shard!r}, which is not a safetensors file beside it")
+        if not (index.parent / shard).is_file():
+            raise FileNotFoundError(f"{index.parent / shard} is missing, which should hold {name}; download it again")
     return weight_map
 
 
 def _check_shapes(shapes: Mapping[str, tuple[int, ...]], config: GPT2Config, where: str) -> None:
-    expected = parameter_shapes(config)
-    for name, shape in expected.items():
-        if name not in shapes:
-            raise CheckpointError(f"{where}: tensor {name} is missing; config.json asks for {config.n_layer} layers")
-        if tuple(shapes[name]) != shape:
-            raise CheckpointError(
-                f"{where}: tensor {name} has shape {list(shapes[name])}, but config.json asks for {list(shape)}; "
-                "they must come from the same model"
-            )
+    """Refuse tensors that are not exactly those of the config. The files are what bounds the work, not the config."""
+    expected = parameter_shapes(dataclasses.replace(config, n_layer=min(config.n_layer, len(shapes) + 1)))
     for name in shapes:
         if name not in expected:
             raise CheckpointError(
-                f"{where}: tensor {name} is not part of a GPT-2 language model of {config.n_layer} layers"
+                f"{where}: tensor {name} is not part of a GPT-2 language model of {config.n_layer} layers; "
+                "config and tensors must come from the same model"
             )
+    for name, shape in expected.items():
+        if name not in shapes:
+            raise CheckpointError(
+                f"{where}: tensor {name} is missing, which the config (n_layer {config.n_layer}) asks for; "
+                "config and tensors must come from the same model"
+            )
+        if shapes[name] != shape:
+            raise CheckpointError(
+                f"{where}: tensor {name} has shape {list(shapes[name])}, but the config asks for {list(shape)}; "
+                "config and tensors must come from the same model"
+            )
+
+
+def _check_vocabulary(tokenizer: Tokenizer | None, config: GPT2Config, where: str) -> None:
+    if tokenizer is not None and tokenizer.n_vocab > config.vocab_size:
+        raise CheckpointError(
+            f"{where}: the tokenizer has {tokenizer.n_vocab} tokens, but the config says vocab_size "
+            f"{config.vocab_size}; use the model's own vocab.json and merges.txt"
+        )
+
+
+def _check_type(value: object, field: dataclasses.Field[Any], path: Path) -> None:
+    """Refuse an option of another type than the config's. Whole numbers are the config's own to check."""
+    if isinstance(field.default, (bool, str)) and type(value) is not type(field.default):
+        kind = "text" if isinstance(field.default, str) else "true or false"
+        raise CheckpointError(f"{path}: {field.name} must be {kind}, not {value!r}")
+    if isinstance(field.default, float):
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not (is_number and 0 < float(str(value)) < math.inf):
+            raise CheckpointError(f"{path}: {field.name} must be a number above 0, not {value!r}")
+
+
+def _check_free(destination: Path, source: Path) -> None:
+    if destination.exists() and destination.samefile(source):
+        raise FileExistsError(f"{destination} is the source; give the name of a new folder or .npz file")
+    if os.path.lexists(destination) and not (destination.is_dir() and not any(destination.iterdir())):
+        raise FileExistsError(f"{destination} exists already; give the name of a new folder or .npz file")
+
+
+def _write_npz(path: Path, tensors: Mapping[str, Array]) -> None:
+    """Write what `np.savez` writes, a zip file of .npy files, without having all tensors in memory."""
+    with written_whole(path) as file, zipfile.ZipFile(file, "w") as archive:
+        for name, tensor in tensors.items():
+            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, tensor.astype(np.float32, copy=False), allow_pickle=False)
 
 
 def _write_folder(
@@ -293,12 +374,16 @@ def _write_folder(
         _write_json(folder / "tokenizer_config.json", named)
         tokenizer.save(folder)
     _write_json(folder / "config.json", options)
-    save_file(tensors, folder / "model.safetensors", {"format": "pt"}, dtype=dtype)  # transformers wants this "format"
+    save_file(tensors, folder / WEIGHTS, {"format": "pt"}, dtype=dtype)  # transformers wants this "format"
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
     with written_whole(path) as file:
         file.write(json.dumps(content, indent=2).encode() + b"\n")
+
+
+def _expand(path: str | os.PathLike[str]) -> Path:
+    return Path(os.path.expanduser(path))
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -307,7 +392,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} is not valid JSON: {error}; download it again") from None
     if not isinstance(content, dict):
-        raise CheckpointError(f"{path} must hold a JSON object, not a {type(content).__name__}")
+        raise CheckpointError(f"{path} must hold a JSON object, not a {type(content).__name__}; download it again")
     return content
 
 
@@ -327,7 +412,7 @@ def main(argv: list[str] | None = None) -> None:
     options = parser.parse_args(argv)
     with friendly_exit(parser.prog):
         convert(options.source, options.destination)
-        print(f"{options.destination}: converted from {options.source}", file=sys.stderr)
+        print(f"{options.destination}: converted from {options.source}")
 
 
 if __name__ == "__main__":

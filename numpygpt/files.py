@@ -17,58 +17,75 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
     Until then an older file of that name stays as it was.
 
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "poem.txt")
+    ...     with written_whole(path) as file:
+    ...         _ = file.write(b"The sea")
+    ...         before = path.exists()
+    ...     before, path.read_bytes()
+    (False, b'The sea')
+
     Raises IsADirectoryError where `path` is a folder, and OSError where the file cannot be written.
     """
     path = Path(path)
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder; give the name of a file to write")
-    beside = _beside(path)
+    beside = path.parent / _temporary_name()
     try:
-        with beside.open("xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    except BaseException as error:
+        with _errors_named(path, beside):
+            with beside.open("xb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(beside, path)
+    finally:
         beside.unlink(missing_ok=True)
-        raise _named_after(path, beside, error) from None
 
 
 @contextmanager
 def folder_written_whole(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iterator[Path]:
-    """Give an empty folder to fill, which takes the name `path` when it is complete.
+    """Give an empty folder to fill with files, which takes the name `path` when it is complete.
 
-    With `overwrite`, the files of an existing folder are replaced one by one, each of them whole.
+    The folders above it are made if need be. With `overwrite`, the files of an existing folder are replaced one by
+    one, each of them whole, and those of other names stay.
 
-    Raises FileExistsError where `path` exists and `overwrite` is not asked for, and OSError where it cannot be written.
+    Raises FileExistsError where `path` is there, not empty, and `overwrite` is not asked for, NotADirectoryError where
+    it is not a folder, and OSError where it cannot be written.
     """
     path = Path(path)
-    if path.is_file():
-        raise FileExistsError(f"{path} is a file; give the name of a new folder")
-    if path.is_dir() and any(path.iterdir()) and not overwrite:
-        raise FileExistsError(f"{path} exists already; give the name of a new folder, or remove it first")
-    beside = _beside(path)
+    exists = path.is_dir()
+    if os.path.lexists(path) and not exists:
+        raise NotADirectoryError(f"{path} is there and is not a folder; give the name of a new folder")
+    if exists and any(path.iterdir()) and not overwrite:
+        raise FileExistsError(f"{path} exists already; give the name of a new folder")
+    # inside an existing folder, which may be a link or a mount point: renaming works within one file system only
+    beside = (path if exists else path.parent) / _temporary_name()
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside.mkdir()
-        yield beside
-        if path.is_dir():
-            for file in sorted(beside.iterdir()):
-                os.replace(file, path / file.name)
-        else:
-            os.rename(beside, path)
-    except BaseException as error:
-        raise _named_after(path, beside, error) from None
+        with _errors_named(path, beside):
+            beside.parent.mkdir(parents=True, exist_ok=True)
+            beside.mkdir()
+            yield beside
+            if exists:
+                for file in sorted(beside.iterdir()):
+                    os.replace(file, path / file.name)
+            else:
+                os.rename(beside, path)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
 
 
-def _beside(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+def _temporary_name() -> str:
+    return f".{secrets.token_hex(8)}.tmp"
 
 
-def _named_after(path: Path, beside: Path, error: BaseException) -> BaseException:
+@contextmanager
+def _errors_named(path: Path, beside: Path) -> Iterator[None]:
     """Let an error about the temporary name speak of the name that the caller knows."""
-    if isinstance(error, OSError) and str(error.filename or beside).startswith(str(beside)):
-        error.filename = str(path)
-    return error
+    try:
+        yield
+    except OSError as error:
+        about = str(error.filename or beside)
+        if error.errno and about.startswith(str(beside)):
+            raise OSError(error.errno, error.strerror, about.replace(str(beside), str(path), 1)) from None
+        raise

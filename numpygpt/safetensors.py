@@ -36,14 +36,14 @@ import json
 import math
 import os
 import reprlib
-import secrets
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from numpygpt.files import written_whole
 
 MAX_HEADER_BYTES = 100_000_000
 MAX_TENSOR_BYTES = 2**63 - 1
@@ -339,7 +339,7 @@ def save_file(
     """
     layout = _layout(tensors, None if dtype is None else np.dtype(dtype))
     header = _header(layout, metadata or {})
-    with _written_whole(Path(path)) as file:
+    with written_whole(path) as file:
         file.write(len(header).to_bytes(8, "little"))
         file.write(header)
         for name, info in layout.items():
@@ -419,22 +419,3 @@ def _slices(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
         rows = max(1, WRITE_BYTES // array[0].nbytes)
         for start in range(0, len(array), rows):
             yield from _slices(array[start : start + rows])
-
-
-@contextmanager
-def _written_whole(path: Path) -> Iterator[BinaryIO]:
-    """Open a file that takes the name `path` when it is complete, and leaves no trace when that fails."""
-    if path.is_dir():
-        raise IsADirectoryError(f"{path} is a folder; a file name is needed to save tensors")
-    temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException as error:
-        temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.errno and error.filename in (None, str(temporary)):
-            error.filename = str(path)  # the name that the caller knows
-        raise
