@@ -333,15 +333,13 @@ def _check_vocabulary(tokenizer: Tokenizer | None, config: GPT2Config, where: st
         )
 
 
-def _check_type(value: object, field: dataclasses.Field[Any], path: Path) -> None:
+def _check_type(value: Any, field: dataclasses.Field[Any], path: Path) -> None:
     """Refuse an option of another type than the config's. Whole numbers are the config's own to check."""
     if isinstance(field.default, (bool, str)) and type(value) is not type(field.default):
         kind = "text" if isinstance(field.default, str) else "true or false"
         raise CheckpointError(f"{path}: {field.name} must be {kind}, not {value!r}")
-    if isinstance(field.default, float):
-        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not (is_number and 0 < float(str(value)) < math.inf):
-            raise CheckpointError(f"{path}: {field.name} must be a number above 0, not {value!r}")
+    if isinstance(field.default, float) and not (type(value) in (int, float) and 0 < value < math.inf):
+        raise CheckpointError(f"{path}: {field.name} must be a number above 0, not {value!r}")
 
 
 def _check_free(destination: Path, source: Path) -> None:
