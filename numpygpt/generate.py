@@ -51,8 +51,9 @@ def generate(
     vocabulary, a negative number, or several sequences where the choice is greedy and they would all be the same.
     """
     sampling = sampling or Sampling()
-    _check(prompts, config, max_new_tokens, sampling, num_return_sequences)
-    return _decode(prompts, params, config, max_new_tokens, sampling, num_return_sequences, eos_token_id, n_vocab, seed)
+    _check(prompts, config, max_new_tokens, sampling, num_return_sequences, seed)
+    rng = np.random.default_rng(seed)
+    return _decode(prompts, params, config, max_new_tokens, sampling, num_return_sequences, eos_token_id, n_vocab, rng)
 
 
 def _decode(
@@ -64,9 +65,8 @@ def _decode(
     num_return_sequences: int,
     eos_token_id: int | None,
     n_vocab: int | None,
-    seed: int | np.random.Generator | None,
+    rng: np.random.Generator,
 ) -> Iterator[list[Continuation]]:
-    rng = np.random.default_rng(seed)
     ids, n_pad = pad_left(prompts)  # [batch, n_seq], [batch]
     n_ctx = int(n_pad.max()) + min(config.n_ctx, ids.shape[1] + max_new_tokens)
     cache = KVCache(config, (len(prompts),), n_ctx, dtype=params["wte"]["weight"].dtype)
@@ -112,19 +112,22 @@ def _check(
     max_new_tokens: int,
     sampling: Sampling,
     num_return_sequences: int,
+    seed: int | np.random.Generator | None,
 ) -> None:
     if not prompts or not all(map(len, prompts)):
         raise ValueError("a prompt has no tokens; start an empty one from <|endoftext|>, as the model saw texts begin")
     longest = max(map(len, prompts))
     if longest > config.n_ctx:
         raise ValueError(
-            f"the prompt has {longest} tokens and the context window {config.n_ctx}; shorten the prompt by "
-            f"at least {longest - config.n_ctx} tokens"
+            f"the prompt has {longest} tokens, but the context window holds {config.n_ctx}, new text included; "
+            "shorten the prompt"
         )
-    if max_new_tokens < 0:
-        raise ValueError(f"max_new_tokens must be at least 0, not {max_new_tokens}")
-    if num_return_sequences < 1:
-        raise ValueError(f"num_return_sequences must be at least 1, not {num_return_sequences}")
+    numbers = ("max_new_tokens", max_new_tokens, 0), ("num_return_sequences", num_return_sequences, 1)
+    for name, number, minimum in numbers:
+        if not isinstance(number, (int, np.integer)) or number < minimum:
+            raise ValueError(f"{name} must be a whole number of at least {minimum}, not {number}")
+    if isinstance(seed, int) and seed < 0:
+        raise ValueError(f"seed must be at least 0, not {seed}")
     if num_return_sequences > 1 and sampling.is_greedy:
         raise ValueError(
             "greedy decoding gives the same text every time; for num_return_sequences above 1 choose a "

@@ -222,7 +222,7 @@ class Edge(np.random.Generator):
 @given(kept=st.lists(st.booleans(), min_size=1, max_size=20).filter(any), seed=st.integers(0, 1000))
 @settings(max_examples=50, deadline=None)
 def test_excluded_tokens_are_never_drawn(edge: float, kept: list[bool], seed: int) -> None:
-    logits: Array = np.where(kept, np.random.default_rng(seed).normal(0, 5, len(kept)), -np.inf)
+    logits = np.where(kept, np.random.default_rng(seed).normal(0, 5, len(kept)), -np.inf)
     for dtype in (np.float32, np.float64):
         assert kept[sample(logits.astype(dtype), Edge(edge))]
 
@@ -267,7 +267,7 @@ def test_when_the_choice_is_greedy(options: dict[str, Any], is_greedy: bool) -> 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("temperature", [1e-6, 1e-12, 1e-40, 5e-324])
 def test_a_very_low_temperature_is_greedy_without_a_warning(temperature: float, dtype: type) -> None:
-    logits = random_logits(2, n_sequence=3).astype(dtype) * 10
+    logits: Array = random_logits(2, n_sequence=3).astype(dtype) * 10
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         chosen = Sampling(temperature=temperature).choose(logits, [[0]] * 3, np.random.default_rng(0))
