@@ -84,6 +84,8 @@ class GPT2:
 
         A piece is never half a character; their sum is what `generate` returns.
         """
+        if options.get("num_return_sequences", 1) != 1:
+            raise ValueError("num_return_sequences must be 1 for a stream, which is one text; grow yields several")
         growing = self.grow([prompt], max_new_tokens, **options)  # checks the options now, not at the first piece
         return (piece for (text,) in growing if (piece := text.piece))
 
