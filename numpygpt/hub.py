@@ -427,12 +427,14 @@ def _install(model: Model, say: Callable[[str], None], progress: bool) -> Path:
 
 def _plan(hub: _Hub, folder: Path) -> list[_Remote]:
     """Look up the files that belong to the model beside config.json: the tokenizer's, then the weights."""
-    tokenizer = [hub.look_up_optional(name) for name in ("vocab.json", "merges.txt", "added_tokens.json")]
-    if None in tokenizer[:2]:
-        tokenizer = [hub.look_up_optional("tokenizer.json")]
+    vocabulary = [hub.look_up_optional(name) for name in ("vocab.json", "merges.txt")]
+    if None in vocabulary:
+        vocabulary = [hub.look_up_optional("tokenizer.json")]
+    settings = [hub.look_up_optional(name) for name in ("added_tokens.json", "tokenizer_config.json")]
+    tokenizer = [file for file in [*vocabulary, *settings] if file]
     weights = hub.look_up_optional(WEIGHTS)
     if weights:
-        return [*filter(None, tokenizer), weights]
+        return [*tokenizer, weights]
     index = hub.look_up_optional(INDEX)
     if not index:
         raise HubError(
@@ -441,7 +443,7 @@ def _plan(hub: _Hub, folder: Path) -> list[_Remote]:
         )
     hub.fetch(index, folder)
     shards = [hub.look_up(name) for name in _shards(folder / INDEX)]
-    return [*filter(None, tokenizer), index, *shards]
+    return [*tokenizer, index, *shards]
 
 
 def _check_space(model: Model, folder: Path, files: list[_Remote]) -> None:
@@ -546,6 +548,8 @@ class _Hub:
         self.commit = model.revision if model.revision and _COMMIT.fullmatch(model.revision) else ""
         self._token = _token()
         self._session = requests.Session()
+        # _request follows redirects, and the library need not look at them:
+        self._session.get_redirect_target = lambda response: None  # type: ignore[assignment,method-assign]
         self._session.headers.update({"User-Agent": "numpygpt", "Accept-Encoding": "identity"})
 
     def close(self) -> None:
