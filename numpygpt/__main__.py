@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 import time
 from typing import Any
@@ -37,7 +38,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("-m", "--model", metavar="NAME", help="a model folder, or a name such as gpt2 or gpt2-medium")
     parser.add_argument("--version", action="version", version=f"numpygpt {__version__}")
-    chance = parser.add_argument_group("chance: any of these draws the next token instead of taking the likeliest")
+    chance = parser.add_argument_group("chance: temperature, top-k or top-p draw the next token instead of taking the likeliest")
     chance.add_argument(
         "--temperature", type=number(float, 0), metavar="T", help="below 1 careful, above 1 wild, 0 no chance"
     )
@@ -77,7 +78,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     text.add_argument("--no-prompt", action="store_true", help="print the new text alone")
     text.add_argument("--stats", action="store_true", help="tell the speed on standard error, as on a terminal")
     options = parser.parse_args(argv)
-    if not options.prompt and sys.stdin.isatty():
+    if not options.prompt and (sys.stdin is None or sys.stdin.isatty()):
         parser.error('give a prompt, such as "Once upon a time"')
     return options
 
@@ -117,7 +118,7 @@ def write(model: GPT2, prompt: str, options: argparse.Namespace) -> None:
     else:
         *_, texts = growing
         print("\n----------\n".join(shown + text.text for text in texts))
-    if options.stats or sys.stderr.isatty():
+    if options.stats or (sys.stderr is not None and sys.stderr.isatty()):
         print(statistics(texts, time.perf_counter() - start), file=sys.stderr)
 
 
@@ -142,10 +143,12 @@ def statistics(texts: list[GrowingText], seconds: float) -> str:
 def main(argv: list[str] | None = None) -> None:
     """Run the command."""
     options = parse_arguments(argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # "?" for a character that the terminal's encoding lacks
     with friendly_exit("python -m numpygpt"):
         prompt = read_prompt(options.prompt)
         Sampling(**sampling_options(options))  # a mistake in them should not wait for a model to load
-        folder = options.model or default_model()
+        folder = default_model() if options.model is None else options.model
         if folder is None:
             raise FileNotFoundError(f"no model is on this disk yet; {FETCH} fetches the official one (548 MB)")
         write(GPT2.from_pretrained(folder), prompt, options)

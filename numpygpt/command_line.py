@@ -26,7 +26,7 @@ class Parser(argparse.ArgumentParser):
         )
 
     def error(self, message: str) -> NoReturn:
-        self.exit(MISTAKE, f"{self.prog}: {message} (--help shows the options)\n")
+        self.exit(MISTAKE, f"{self.prog}: {' '.join(message.split())} (--help shows the options)\n")
 
 
 def number(kind: type[int] | type[float], minimum: float, *, above: bool = False) -> Callable[[str], float]:
@@ -61,7 +61,7 @@ def friendly_exit(prog: str) -> Iterator[None]:
     """
     try:
         yield
-        sys.stdout.flush()
+        print(end="", flush=True)  # here rather than at Python's own exit, which could only complain
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
