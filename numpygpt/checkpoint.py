@@ -178,8 +178,7 @@ def load_tokenizer(folder: str | os.PathLike[str], config: GPT2Config) -> Tokeni
     except FileNotFoundError:
         if (folder / "vocab.json").exists():
             raise CheckpointError(f"{folder} has a vocab.json without merges.txt; put the model's own there") from None
-        tokenizer = Tokenizer()
-        return tokenizer if config.vocab_size == tokenizer.n_vocab else None
+        return Tokenizer() if config.vocab_size == GPT2Config.vocab_size else None
     _check_vocabulary(tokenizer, config, str(folder))
     return tokenizer
 
