@@ -103,7 +103,7 @@ class HubServer:
 
     def __enter__(self) -> HubServer:
         for server in (self._hub, self._content):
-            threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+            threading.Thread(target=server.serve_forever, args=(0.005,), daemon=True).start()
         return self
 
     def __exit__(

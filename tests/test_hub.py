@@ -187,7 +187,7 @@ def test_transformers_computes_the_same_from_the_same_server(server: HubServer) 
     pytest.importorskip("transformers")
     code = f"""import torch, transformers
 model = transformers.GPT2LMHeadModel.from_pretrained({NAME!r})
-print(*model(torch.arange(12)).logits.flatten().tolist())"""
+print(*model(torch.arange(12)[None]).logits.flatten().tolist())"""
     process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     config, params, _ = checkpoint.load(hub.download(NAME + "@main", progress=False))
     expected = np.array(process.stdout.split(), np.float32).reshape(12, -1)
