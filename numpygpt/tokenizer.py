@@ -37,6 +37,8 @@ from operator import index, itemgetter
 from pathlib import Path
 from typing import Any
 
+from numpygpt.files import written_whole
+
 Pair = tuple[bytes, bytes]
 
 END_OF_TEXT = "<|endoftext|>"
@@ -251,11 +253,16 @@ class Tokenizer:
         vocab = {_printable(token): token_id for token, token_id in self._ids.items()} | self.special_tokens
         added = {name: token_id for name, token_id in self.special_tokens.items() if name != END_OF_TEXT}
         merges = "".join(f"{_printable(left)} {_printable(right)}\n" for left, right in self.merges)
-        _write(folder / "vocab.json", json.dumps(dict(sorted(vocab.items(), key=lambda item: item[1]))))
-        _write(folder / "merges.txt", f"#version: 0.2\n{merges}")
+        files = {
+            "vocab.json": json.dumps(dict(sorted(vocab.items(), key=lambda item: item[1]))),
+            "merges.txt": f"#version: 0.2\n{merges}",
+        }
         if added:
-            _write(folder / "added_tokens.json", json.dumps(added))
-        else:
+            files["added_tokens.json"] = json.dumps(added)
+        for name, text in files.items():
+            with written_whole(folder / name) as file:
+                file.write(text.encode())
+        if not added:
             (folder / "added_tokens.json").unlink(missing_ok=True)
 
     def _allowed(self, allowed_special: Collection[str]) -> list[str]:
@@ -653,17 +660,3 @@ def _read_text(path: Path) -> str:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise ValueError(f"{path}, line {line}: byte {data[error.start]:#04x} is not UTF-8 text") from None
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a file beside its place and move it there, so that the old one stays until the new one is whole."""
-    beside = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
-    try:
-        with open(beside, "xb") as file:
-            file.write(text.encode("utf-8"))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
