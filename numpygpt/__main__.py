@@ -38,7 +38,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("-m", "--model", metavar="NAME", help="a model folder, or a name such as gpt2 or gpt2-medium")
     parser.add_argument("--version", action="version", version=f"numpygpt {__version__}")
-    chance = parser.add_argument_group("chance: temperature, top-k or top-p draw the next token instead of taking the likeliest")
+    chance = parser.add_argument_group("chance: temperature, top-k or top-p draw the next token from the likely ones")
     chance.add_argument(
         "--temperature", type=number(float, 0), metavar="T", help="below 1 careful, above 1 wild, 0 no chance"
     )
