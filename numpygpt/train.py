@@ -21,6 +21,8 @@ import io
 import json
 import math
 import os
+import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -49,7 +51,7 @@ HELD_OUT_EVERY = 100  # of the items
 HELD_OUT_SHARE = 1 / 20  # of the tokens, where there are fewer items than that
 PIECE = 2**20  # characters encoded at once: a longer item is cut at the end of a line
 VOCABULARY_TEXT = 2**24  # characters that a vocabulary is learned from
-MICRO_TOKENS = 1024  # tokens that one thread computes gradients for at once, if not told otherwise
+MICRO_TOKENS = 512  # tokens that a thread computes at once: what they need almost fits the cache
 
 Tokens = NDArray[np.integer]
 STATE = "state.safetensors"
@@ -71,16 +73,16 @@ class Options:
     init: str | None = _option(None, "a model folder to start from, instead of new weights of the shape below")
     merges: int | None = _option(None, "use the first so many of GPT-2's merges as vocabulary (default: all)")
     vocab_size: int | None = _option(None, "learn a vocabulary of this size from the text instead")
-    config: str | None = _option(None, "a config.json that gives the shape; the next four go before it")
+    config: str | None = _option(None, "a folder whose config.json gives the shape; the next four go before it")
     n_layer: int | None = _option(None, "layers (default: 6)")
     n_head: int | None = _option(None, "attention heads (default: 8)")
     n_embd: int | None = _option(None, "width (default: 256)")
     n_ctx: int | None = _option(None, "context window, in tokens (default: 256)")
-    steps: int | None = _option(None, "how many batches to learn from (default: 1000)")
+    steps: int = _option(1000, "how many batches to learn from")
     hours: float | None = _option(None, "instead of --steps: as many as fit, at the speed of the first")
     batch_size: int = _option(24, "sequences of n_ctx tokens that make a step")
-    micro_batch: int | None = _option(None, "sequences computed at once by a thread; their gradients are added up")
-    threads: int | None = _option(None, "how many share out a batch (default: one for every core)")
+    micro_batch: int = _option(0, "how many of them a thread computes at once, adding up the gradients; 0: few")
+    threads: int = _option(0, "how many share out a batch; 0: one for every core")
     lr: float = _option(1e-3, "learning rate after the warm-up")
     lr_end: float = _option(0.0, "learning rate at the end of the cosine")
     warmup: int = _option(100, "steps over which the learning rate rises")
@@ -108,33 +110,33 @@ SHAPE = {"n_layer": 6, "n_head": 8, "n_embd": 256, "n_ctx": 256}  # of a model t
 def read_pieces(paths: Iterable[str | os.PathLike[str]]) -> Iterator[tuple[int, str]]:
     """Yield the number of each item, from 0, and its text; an item longer than PIECE comes in several pieces.
 
-    Items end at a line `<|endoftext|>` and at the end of a file. Empty items do not count.
+    Items end at a line `<|endoftext|>` and at the end of a file. Empty ones do not count, and newlines at either end
+    are no part of an item.
 
-    Raises ValueError where a file is not UTF-8.
+    Raises TrainingError where a file is not UTF-8.
     """
-    number = 0
+    number, lines, size, started = 0, list[str](), 0, False
+    for line in _lines(paths):
+        ends = line.rstrip("\n") == END_OF_TEXT
+        if not ends:
+            lines.append(line)
+            size += len(line)
+        if ends or size > PIECE:
+            if text := "".join(lines).strip("\n" if ends else ""):
+                yield number, text
+            lines, size, started = [], 0, started or bool(text)
+        if ends:
+            number, started = number + started, False
+
+
+def _lines(paths: Iterable[str | os.PathLike[str]]) -> Iterator[str]:
     for path in paths:
-        lines: list[str] = []
-        size, cut = 0, False
-        with open(path, encoding="utf-8") as file:
-            try:
-                for line in file:
-                    if line.rstrip("\n") == END_OF_TEXT:
-                        if text := "".join(lines).strip("\n" if not cut else ""):
-                            yield number, text
-                        number += bool(text or cut)
-                        lines, size, cut = [], 0, False
-                        continue
-                    lines.append(line)
-                    size += len(line)
-                    if size > PIECE:
-                        yield number, "".join(lines)
-                        lines, size, cut = [], 0, True
-            except UnicodeDecodeError:
-                raise TrainingError(f"{path} is not UTF-8 text; convert it first") from None
-        if text := "".join(lines).strip("\n" if not cut else ""):
-            yield number, text
-        number += bool(text or cut)
+        try:
+            with open(path, encoding="utf-8") as file:
+                yield from file
+        except UnicodeDecodeError:
+            raise TrainingError(f"{path} is not UTF-8 text; convert it first") from None
+        yield END_OF_TEXT
 
 
 def write_tokens(paths: Sequence[str | os.PathLike[str]], tokenizer: Tokenizer, folder: Path) -> None:
@@ -187,24 +189,23 @@ def draw_batch(tokens: Tokens, step: int, options: Options, n_ctx: int) -> tuple
 
     -> ids, targets: [batch_size, n_ctx] each, targets one position ahead
 
-    The tokens are cut into sequences, starting a little later in every epoch, and the sequences shuffled: every
-    token is learned from once before any is learned from again.
+    The tokens are cut into sequences, in every epoch from another place on, and the sequences shuffled: so all
+    tokens are learned from before any is learned from again.
     """
     n_sequences = (len(tokens) - 1) // n_ctx
-    numbers = step * options.batch_size + np.arange(options.batch_size)
     starts = []
-    for epoch, place in zip(numbers // n_sequences, numbers % n_sequences, strict=True):
-        order, offset = _epoch(options.seed, int(epoch), n_sequences, len(tokens) - 1 - n_sequences * n_ctx, n_ctx)
+    for number in range(step * options.batch_size, (step + 1) * options.batch_size):
+        epoch, place = divmod(number, n_sequences)
+        order, offset = _epoch(options.seed, epoch, n_sequences, n_ctx)
         starts.append((order[place] * n_ctx + offset) % (len(tokens) - n_ctx))
-    windows = np.array(starts)[:, None] + np.arange(n_ctx + 1)
-    batch = tokens[windows].astype(np.intp)
+    batch = tokens[np.array(starts)[:, None] + np.arange(n_ctx + 1)].astype(np.intp)
     return batch[:, :-1], batch[:, 1:]
 
 
 @lru_cache(maxsize=2)
-def _epoch(seed: int, epoch: int, n_sequences: int, slack: int, n_ctx: int) -> tuple[NDArray[np.intp], int]:
+def _epoch(seed: int, epoch: int, n_sequences: int, n_ctx: int) -> tuple[NDArray[np.intp], int]:
     rng = np.random.default_rng([seed, 0, epoch])
-    return rng.permutation(n_sequences), int(rng.integers(n_ctx if n_sequences > 1 else slack + 1))
+    return rng.permutation(n_sequences), int(rng.integers(n_ctx))
 
 
 # ---- Gradients -> weights
@@ -240,17 +241,23 @@ def learning_rate(step: int, options: Options) -> float:
     """
     if step < options.warmup:
         return options.lr * (step + 1) / options.warmup
-    progress = (step - options.warmup) / max(1, (options.steps or 0) - options.warmup)
+    progress = (step - options.warmup) / max(1, options.steps - options.warmup)
     return options.lr_end + (options.lr - options.lr_end) * (1 + math.cos(math.pi * progress)) / 2
 
 
-def clip_gradients(gradients: dict[str, Array], limit: float) -> float:
-    """Scale all gradients down together where their common length exceeds the limit; return the length it had."""
-    norm = math.sqrt(sum(float(np.vdot(g, g)) for g in gradients.values()))
+def length(gradients: dict[str, Array]) -> float:
+    """Return the length of all gradients together, as one vector."""
+    return math.sqrt(sum(float(np.vdot(gradient, gradient)) for gradient in gradients.values()))
+
+
+def clip_gradients(gradients: dict[str, Array], norm: float, limit: float) -> None:
+    """Scale the gradients down, in place, where their length `norm` exceeds the limit.
+
+    Source: Pascanu et al. 2013, "On the difficulty of training recurrent neural networks" (arXiv:1211.5063).
+    """
     if norm > limit:
         for gradient in gradients.values():
             gradient *= limit / norm
-    return norm
 
 
 @dataclass
@@ -308,9 +315,9 @@ class Workers:
 
     def __init__(self, options: Options, config: GPT2Config) -> None:
         self.options, self.config = options, config
-        self.n_threads = min(options.threads or 1, options.batch_size)
+        self.n_threads = min(max(1, options.threads), options.batch_size)
         self.micro_batch = options.micro_batch or max(1, MICRO_TOKENS // config.n_ctx)
-        self._pool = ThreadPoolExecutor(self.n_threads)
+        self._pool = ThreadPoolExecutor(self.n_threads, initializer=np.seterr, initargs=("ignore",))
 
     def gradients(
         self, params: Params, batch: tuple[backward.Ids, backward.Ids], step: int
@@ -427,15 +434,15 @@ def read_state(folder: Path) -> dict[str, Any]:
 
 def start(texts: Sequence[str], folder: Path, options: Options, say: Callable[[str], None]) -> Run:
     """Begin a run: make tokenizer, weights and token files, and settle how many steps and threads there are."""
-    folder.mkdir(parents=True, exist_ok=True)
     request = {"texts": list(texts), **dataclasses.asdict(options)}
     files = text_files(texts)
     config, params, tokenizer = load_or_initialise(files, options)
+    folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save(folder)
     say(f"encoding {len(files)} text files with {tokenizer.n_vocab} tokens")
     write_tokens(files, tokenizer, folder)
     tensors = {name: np.array(tensor, np.float32) for name, tensor in flatten(params).items()}  # writable copies
-    options = dataclasses.replace(options, threads=options.threads or default_threads(), steps=options.steps or 1000)
+    options = dataclasses.replace(options, threads=options.threads or default_threads())
     run = Run(request, options, config, tokenizer, tensors, AdamW.start(options, tensors))
     if options.hours is not None:
         run.options = run.optimiser.options = dataclasses.replace(options, steps=_steps_in(options.hours, run, folder))
@@ -474,7 +481,8 @@ def text_files(texts: Iterable[str]) -> list[Path]:
 def load_or_initialise(files: Sequence[Path], options: Options) -> tuple[GPT2Config, Params, Tokenizer]:
     """Return the model to begin with: the one in the folder `init`, or a new one."""
     if options.init is not None:
-        contradicting = [name for name in ("merges", "vocab_size", "config", *SHAPE) if getattr(options, name)]
+        names = ("merges", "vocab_size", "config", *SHAPE)
+        contradicting = [name for name in names if getattr(options, name) is not None]
         if contradicting:
             raise TrainingError(
                 f"a model to fine-tune has its shape and vocabulary already: leave out {contradicting[0]}"
@@ -484,7 +492,7 @@ def load_or_initialise(files: Sequence[Path], options: Options) -> tuple[GPT2Con
             raise TrainingError(f"{options.init} has no tokenizer; put its vocab.json and merges.txt there")
         return config, params, tokenizer
     tokenizer = make_tokenizer(files, options)
-    shape = SHAPE if options.config is None else dataclasses.asdict(checkpoint.load_config(Path(options.config).parent))
+    shape = SHAPE if options.config is None else dataclasses.asdict(checkpoint.load_config(options.config))
     said = {name: getattr(options, name) for name in SHAPE if getattr(options, name) is not None}
     config = GPT2Config(**{**shape, **said, "vocab_size": tokenizer.n_vocab})
     return config, initialise(config, options.seed), tokenizer
@@ -550,6 +558,7 @@ def train(
     check_options(options)
     if out.exists() and not overwrite and not folder.is_dir() and (out.is_file() or any(out.iterdir())):
         raise TrainingError(f"{out} exists and holds no run of this program: give another folder, or --overwrite")
+    _clear_leftovers(out)
     if (folder / STATE).exists() and not overwrite:
         run = resume(texts, folder, options, say)
     else:
@@ -557,28 +566,41 @@ def train(
     tokens, held_out = load_tokens(folder, run.tokenizer, run.config.n_ctx)
     held_out = held_out[: options.validation_tokens]
     say(describe(run, tokens, held_out))
-    workers = Workers(run.options, run.config)
-    if not run.history:
-        evaluate(run, workers, held_out, out, math.nan, say)
-    progress = Progress(run, say)
-    while run.step < (run.options.steps or 0):
-        progress.add(train_step(run, workers, tokens))
-        if run.step % run.options.evaluate_every == 0 or run.step == run.options.steps:
-            evaluate(run, workers, held_out, out, progress.take_mean(), say)
+    workers, progress = Workers(run.options, run.config), Progress(run, say)
+    with np.errstate(all="ignore"):  # numbers that overflow show in the loss
+        if not run.history:
+            evaluate(run, workers, held_out, out, math.nan, say)
+        while run.step < run.options.steps:
+            progress.add(train_step(run, workers, tokens))
+            if run.step % run.options.evaluate_every == 0 or run.step == run.options.steps:
+                evaluate(run, workers, held_out, out, progress.take_mean(), say)
+    draw_curve(run.history, out)
     return run
+
+
+def _clear_leftovers(out: Path) -> None:
+    """Remove the half-written files of a run that was killed while it saved."""
+    for leftover in (*out.glob(".*.tmp"), *(out / "training").glob(".*.tmp")):
+        if leftover.is_dir():
+            shutil.rmtree(leftover)
+        else:
+            leftover.unlink()
 
 
 def check_options(options: Options) -> None:
     """Refuse numbers that make no sense. Raises TrainingError."""
-    for name in ("steps", "hours", "batch_size", "micro_batch", "threads", "lr", "clip", "evaluate_every", "eps"):
+    for name in ("steps", "hours", "batch_size", "lr", "clip", "eps", "evaluate_every", "sample_tokens"):
         value = getattr(options, name)
         if value is not None and not 0 < value < math.inf:
             raise TrainingError(f"{name} must be above 0, not {value}")
+    for name in ("micro_batch", "threads", "warmup", "weight_decay", "lr_end", "seed"):
+        if not 0 <= getattr(options, name) < math.inf:
+            raise TrainingError(f"{name} must be at least 0, not {getattr(options, name)}")
     for name in ("dropout", "beta1", "beta2"):
         if not 0 <= getattr(options, name) < 1:
             raise TrainingError(f"{name} must be at least 0 and below 1, not {getattr(options, name)}")
-    if options.steps is not None and options.hours is not None:
-        raise TrainingError("give steps or hours, not both")
+    if options.validation_tokens < 2:
+        raise TrainingError(f"validation_tokens must be at least 2, not {options.validation_tokens}")
     if options.merges is not None and options.vocab_size is not None:
         raise TrainingError("give merges (of GPT-2's) or vocab_size (learned from the text), not both")
 
@@ -590,13 +612,14 @@ def train_step(run: Run, workers: Workers, tokens: Tokens) -> float:
     """
     batch = draw_batch(tokens, run.step, run.options, run.config.n_ctx)
     loss, gradients = workers.gradients(run.params, batch, run.step)
-    norm = clip_gradients(gradients, run.options.clip)
+    norm = length(gradients)
     if not (math.isfinite(norm) and loss < 2 * math.log(run.config.vocab_size) + 1):
         raise TrainingError(
             f"the loss exploded: it is {loss:.4g} at step {run.step + 1}, the gradient's length {norm:.4g}. "
-            f"The state of step {run.history[-1]['step'] if run.history else 0:.0f} is kept; start anew "
-            f"(--overwrite, or another folder) with an --lr below {run.options.lr:g} or a longer --warmup"
+            f"What was saved at step {run.history[-1]['step']:.0f} is kept; start anew (--overwrite, or another "
+            f"folder) with an --lr below {run.options.lr:g} or a longer --warmup"
         )
+    clip_gradients(gradients, norm, run.options.clip)
     run.optimiser.update(run.tensors, gradients, run.step, learning_rate(run.step, run.options))
     run.step += 1
     return loss
@@ -631,7 +654,7 @@ class Progress:
         seconds = time.monotonic() - self.since
         if seconds < self.every:
             return
-        run, steps = self.run, self.run.options.steps or 0
+        run, steps = self.run, self.run.options.steps
         speed = self.n_steps * run.options.batch_size * run.config.n_ctx / seconds
         left = (steps - run.step) * seconds / self.n_steps
         recent = self.losses[-self.n_steps :]
@@ -675,7 +698,7 @@ def evaluate(
 
 def sample(run: Run) -> str:
     """Continue the prompt with a few tokens, drawn from the 40 likeliest each time."""
-    prompt = run.tokenizer.encode(run.options.prompt) or [run.tokenizer.eot_id]
+    prompt = run.tokenizer.encode(run.options.prompt)[: run.config.n_ctx // 2] or [run.tokenizer.eot_id]
     n_new = min(run.options.sample_tokens, run.config.n_ctx - len(prompt))
     steps = generate(
         [prompt],
@@ -691,13 +714,17 @@ def sample(run: Run) -> str:
 
 
 def write_curve(history: Sequence[dict[str, float]], out: Path) -> None:
-    """Write `loss.csv`, and `loss.png` where matplotlib is installed."""
+    """Write `loss.csv`, a row for every evaluation."""
     text = io.StringIO()
     writer = csv.DictWriter(text, history[0].keys())
     writer.writeheader()
     writer.writerows(history)
     with written_whole(out / "loss.csv") as file:
         file.write(text.getvalue().encode())
+
+
+def draw_curve(history: Sequence[dict[str, float]], out: Path) -> None:
+    """Draw `loss.png`, where matplotlib is installed."""
     try:
         from matplotlib.figure import Figure
     except ImportError:
@@ -749,9 +776,12 @@ def main(argv: list[str] | None = None) -> None:
 
 def _with_blas_on_one_core() -> None:
     """Start this program again where BLAS would use threads of its own: the setting counts before NumPy's import."""
-    if os.name == "posix" and BLAS_THREADS[0] not in os.environ:
-        os.environ.update(dict.fromkeys(BLAS_THREADS, "1"))
-        os.execv(sys.executable, [sys.executable, "-m", "numpygpt.train", *sys.argv[1:]])
+    if BLAS_THREADS[0] in os.environ:
+        return
+    os.environ.update(dict.fromkeys(BLAS_THREADS, "1"))
+    if os.name == "posix":
+        os.execv(sys.executable, sys.orig_argv)
+    sys.exit(subprocess.call(sys.orig_argv))
 
 
 if __name__ == "__main__":

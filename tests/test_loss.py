@@ -1,0 +1,129 @@
+"""Losses against PyTorch's, and every token of a text counted once."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from numpygpt import GPT2, loss
+from numpygpt.loss import TextLoss, cross_entropy, text_loss, token_losses
+
+
+@pytest.mark.parametrize("shape", [(7,), (3, 7), (2, 300, 7)])
+def test_cross_entropy_equals_that_of_pytorch(shape: tuple[int, ...]) -> None:
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(0)
+    logits = (10 * rng.standard_normal(shape)).astype(np.float32)
+    targets = rng.integers(0, 7, shape[:-1])
+    kept = logits.copy()
+    losses = cross_entropy(logits, targets)
+    expected = torch.nn.functional.cross_entropy(
+        torch.tensor(logits).reshape(-1, 7), torch.tensor(targets).reshape(-1), reduction="none"
+    )
+    assert losses.dtype == np.float32
+    np.testing.assert_allclose(losses, expected.numpy().reshape(shape[:-1]), rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(logits, kept)
+
+
+def test_cross_entropy_of_huge_logits_is_finite() -> None:
+    losses = cross_entropy(np.array([[1e4, 0.0], [-1e38, 1e38]], np.float32), [1, 1])
+    np.testing.assert_array_equal(losses, np.float32([1e4, 0]))
+
+
+@pytest.mark.parametrize("stride", [1, 7, 16, 32, 50, 64])
+@pytest.mark.parametrize("n_tokens", [2, 40, 65, 66, 129, 300])
+def test_every_token_is_scored_once_from_its_window(tiny: GPT2, n_tokens: int, stride: int) -> None:
+    """Against a window computed anew for every token."""
+    ids = np.random.default_rng(1).integers(0, tiny.config.vocab_size, n_tokens).tolist()
+    losses = np.concatenate(list(token_losses(ids, tiny.params, tiny.config, stride)))
+    assert len(losses) == n_tokens - 1
+    n_ctx = tiny.config.n_ctx
+    for target in np.random.default_rng(2).integers(1, n_tokens, 5).tolist():
+        moves = max(0, math.ceil((target - n_ctx) / stride))
+        end = min(n_ctx + moves * stride, n_tokens - 1)  # of the window: the last one is moved back to the text's end
+        start = max(0, end - n_ctx)
+        logits = tiny.logits(ids[start:target])[-1]
+        assert losses[target - 1] == pytest.approx(float(cross_entropy(logits, ids[target])), abs=1e-4)
+
+
+def test_text_loss_counts_all_tokens_and_bytes(tiny: GPT2) -> None:
+    text = "Zoë said: „Good night”."
+    result = text_loss(text, tiny.params, tiny.config, tiny.tokenizer)
+    ids = [tiny.tokenizer.eot_id, *tiny.tokenizer.encode(text)]
+    nats = cross_entropy(tiny.logits(ids[:-1]), ids[1:]).sum()
+    assert result.n_tokens == len(ids) - 1
+    assert result.n_bytes == len(text.encode())
+    assert result.nats == pytest.approx(float(nats), rel=1e-5)
+
+
+def test_the_three_units() -> None:
+    result = TextLoss(nats=20 * math.log(8), n_tokens=20, n_bytes=60)
+    assert result.loss == pytest.approx(math.log(8))
+    assert result.perplexity == pytest.approx(8)
+    assert result.bits_per_byte == pytest.approx(1)
+
+
+@pytest.mark.parametrize("stride", [0, 65])
+def test_a_stride_that_leaves_tokens_out(tiny: GPT2, stride: int) -> None:
+    with pytest.raises(ValueError, match=f"the stride must be from 1 to the context window of 64 tokens, not {stride}"):
+        list(token_losses([1, 2, 3], tiny.params, tiny.config, stride))
+
+
+def test_an_empty_text(tiny: GPT2) -> None:
+    with pytest.raises(ValueError, match="the text is empty"):
+        text_loss("", tiny.params, tiny.config, tiny.tokenizer)
+    with pytest.raises(ValueError, match="the text is empty"):
+        list(token_losses([1], tiny.params, tiny.config))
+
+
+@pytest.fixture
+def model() -> str:
+    return str(Path(__file__).parent / "reference/tiny")
+
+
+def test_the_command(model: str, tiny: GPT2, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = "Once upon a time there was a text. " * 20
+    (tmp_path / "text.txt").write_text(text)
+    loss.main([str(tmp_path / "text.txt"), "--model", model, "--stride", "16"])
+    output = capsys.readouterr().out
+    expected = text_loss(text, tiny.params, tiny.config, tiny.tokenizer, stride=16)
+    assert f"{expected.n_tokens} tokens, {expected.n_bytes} bytes" in output
+    figures: Any = re.findall(r"\d+\.\d+", output)
+    assert [float(figure) for figure in figures] == [
+        round(expected.loss, 4),
+        round(expected.perplexity, 2),
+        round(expected.bits_per_byte, 4),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "flags", "message"),
+    [
+        (b"", [], "the text is empty"),
+        (b"\xff", [], "is not UTF-8 text (byte 0)"),
+        (b"some text", ["--stride", "65"], "the stride must be from 1 to"),
+        (b"some text", ["--stride", "0"], "'0' is not a whole number of at least 1"),
+        (None, [], "No such file"),
+    ],
+)
+def test_bad_input_is_one_line(
+    content: bytes | None,
+    flags: list[str],
+    message: str,
+    model: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    if content is not None:
+        (tmp_path / "text.txt").write_bytes(content)
+    with pytest.raises(SystemExit) as exit_info:
+        loss.main([str(tmp_path / "text.txt"), "--model", model, *flags])
+    assert exit_info.value.code == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
