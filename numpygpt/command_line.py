@@ -68,7 +68,7 @@ def friendly_exit(prog: str) -> Iterator[None]:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python's own flush at exit complains
         sys.exit(0)
     except MemoryError as error:
-        sys.exit(_say(prog, f"not enough memory: {error}"))
+        sys.exit(_say(prog, f"not enough memory: {error}".removesuffix(": ")))
     except OSError as error:
         named = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
         sys.exit(_say(prog, named))
