@@ -38,7 +38,7 @@ WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 OUTPUT_WEIGHT = "lm_head.weight"
 TIED = "wte.weight"  # what the output weights are, unless the config unties them
-RENAMED = {  # other names that transformers takes for the same options; the first is every file's, n_ctx an old one
+RENAMED = {  # transformers writes the first of these and takes them all; what it takes counts more than n_ctx
     "n_positions": "n_ctx",
     "max_position_embeddings": "n_ctx",
     "hidden_size": "n_embd",
@@ -111,7 +111,7 @@ def save(
     with folder_written_whole(folder, overwrite=overwrite) as beside:
         _write_folder(beside, config, tensors, tokenizer, dtype)
         obsolete = {*REPLACED} - {path.name for path in beside.iterdir()}
-    for name in obsolete:
+    for name in sorted(obsolete):
         (folder / name).unlink(missing_ok=True)
 
 

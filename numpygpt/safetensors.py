@@ -262,7 +262,9 @@ def _parse_tensor(value: object, data_size: int, where: str) -> TensorInfo:
     if not (_is_list_of_sizes(offsets) and len(offsets) == 2 and offsets[0] <= offsets[1]):
         raise SafetensorsError(f"{where}: data_offsets must be [begin, end] with begin <= end, not {_show(offsets)}")
     if offsets[1] > data_size:
-        raise SafetensorsError(f"{where}: data_offsets {_show(offsets)} reach beyond the {data_size} bytes of data")
+        raise SafetensorsError(
+            f"{where}: data_offsets {_show(offsets)} reach beyond the {data_size} bytes of data; is the file truncated?"
+        )
     itemsize = STORED_DTYPES[dtype].itemsize
     if math.prod(max(n, 1) for n in shape) * itemsize > MAX_TENSOR_BYTES:  # NumPy wants this of empty arrays too
         raise SafetensorsError(f"{where}: shape {_show(shape)} overflows")
