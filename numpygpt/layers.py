@@ -102,8 +102,9 @@ def layer_norm(x: Array, weight: Array, bias: Array, eps: float = 1e-5) -> Array
     >>> layer_norm(np.array([1.0, 2.0, 3.0]), weight=np.ones(3), bias=np.zeros(3)).round(3)
     array([-1.225,  0.   ,  1.225])
     """
-    centred: Array = x - x.mean(axis=-1, keepdims=True)
-    variance = np.square(centred).mean(axis=-1, keepdims=True)
+    n_embd = x.shape[-1]
+    centred: Array = x - x.sum(axis=-1, keepdims=True) / n_embd
+    variance = np.square(centred).sum(axis=-1, keepdims=True) / n_embd
     centred /= np.sqrt(variance + eps)
     centred *= weight
     centred += bias
@@ -217,7 +218,8 @@ def attention(q: Array, k: Array, v: Array, *, mask: Array | None = None, scale:
     if scale is None:
         scale = 1 / math.sqrt(q.shape[-1])
     scores = (q * scale) @ k.swapaxes(-1, -2)  # [..., n_query, n_key]
-    scores[..., -n_query:] += causal_mask(n_query)  # every query may see all keys left of this square
+    if n_query > 1:
+        scores[..., -n_query:] += causal_mask(n_query)  # every query may see all keys left of this square
     if mask is not None:
         scores += mask
     return softmax(scores, out=scores) @ v

@@ -1,0 +1,310 @@
+"""Run the benchmarks: `python -m benchmarks`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.peers import PEERS
+from numpygpt import GPT2Config, Tokenizer, checkpoint, hub
+from numpygpt.command_line import Parser, friendly_exit, number
+from numpygpt.model import parameter_shapes
+from numpygpt.pretrained import EMBEDDED_MODEL
+
+US = "numpygpt"
+
+
+@dataclass
+class Row:
+    """One line of the table: what each program needs, in `unit`, one number a repetition."""
+
+    name: str
+    unit: str
+    values: dict[str, list[float]] = field(default_factory=dict)
+
+    def median(self, peer: str) -> float:
+        """The median over the repetitions."""
+        return statistics.median(self.values[peer])
+
+    def ratio(self, peer: str) -> tuple[float, float, float]:
+        """How many times better we are: the median of the ratios of each repetition, and their extremes."""
+        pairs = zip(self.values[US], self.values[peer], strict=True)
+        faster = self.unit.endswith("/s")
+        ratios = sorted(ours / theirs if faster else theirs / ours for ours, theirs in pairs)
+        return statistics.median(ratios), ratios[0], ratios[-1]
+
+    def show(self) -> str:
+        """The row as a line of a Markdown table."""
+        cells = [f"{self.median(US):,.3g}"] if US in self.values else ["–"]
+        for peer in PEERS:
+            if peer != US:
+                cells.append(f"{self.median(peer):,.3g}" if peer in self.values else "–")
+        against = "transformers" if "transformers" in self.values else next((p for p in self.values if p != US), None)
+        ratio = "" if against is None else "{:.2f} ({:.2f} to {:.2f})".format(*self.ratio(against))
+        return f"| {self.name} | {self.unit} | {' | '.join(cells)} | {ratio} |"
+
+
+class Process:
+    """A peer in its own process."""
+
+    def __init__(self, name: str, folder: Path, threads: int) -> None:
+        environment = os.environ | {name: str(threads) for name in THREADS} | {"HF_HUB_OFFLINE": "1"}
+        self.name = name
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.peers", name, str(folder)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env=environment,
+        )
+
+    def __call__(self, method: str, *arguments: Any) -> Any:
+        """Call a method of the peer."""
+        assert self._process.stdin
+        assert self._process.stdout
+        print(json.dumps([method, *arguments]), file=self._process.stdin, flush=True)
+        line = self._process.stdout.readline()
+        if not line:
+            raise ValueError(f"{self.name} ended without an answer; is it installed? (pip install -e '.[reference]')")
+        return json.loads(line)
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.communicate()
+
+
+THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+
+
+def model_folder() -> Path:
+    """The official gpt2 if it is on disk, else random weights of its shape, written once to the temporary folder."""
+    folder = hub.find("gpt2") or Path(tempfile.gettempdir(), "numpygpt-benchmark-gpt2")
+    if not folder.is_dir():
+        rng = np.random.default_rng(0)
+        tensors = {
+            name: np.float32(0.02) * rng.standard_normal(shape, np.float32)
+            + np.float32("ln_" in name and name.endswith("weight"))
+            for name, shape in parameter_shapes(GPT2Config()).items()
+        }
+        checkpoint.save(folder, GPT2Config(), checkpoint.unflatten(tensors), Tokenizer())
+    return folder
+
+
+class Benchmark:
+    """The rows that have been measured, and how to measure more."""
+
+    def __init__(self, repetitions: int, threads: int) -> None:
+        self.rows: list[Row] = []
+        self.repetitions = repetitions
+        self.threads = threads
+        self.folder = model_folder()
+
+    def compare(self, name: str, unit: str, calls: dict[str, Callable[[], float]]) -> Row:
+        """Measure one row: the programs take turns, after a turn that does not count."""
+        row = Row(name, unit, {peer: [] for peer in calls})
+        for repetition in range(self.repetitions + 1):
+            for peer, call in calls.items():
+                value = call()
+                if repetition:
+                    row.values[peer].append(value)
+        self.rows.append(row)
+        print(row.show(), flush=True)
+        return row
+
+    def processes(self, *peers: str) -> dict[str, Process]:
+        """Start peers."""
+        return {peer: Process(peer, self.folder, self.threads) for peer in peers}
+
+    def limits(self) -> None:
+        """What the machine allows: how fast weights cross memory, and how fast large products run."""
+        ours = self.processes(US)[US]
+        self.compare("machine: matrix-vector products", "GB/s", {US: lambda: ours("gemv_bandwidth") / 1e9})
+        self.compare("machine: products with 1000 rows", "GFLOP/s", {US: lambda: ours("gemm_rate", 1000) / 1e9})
+        ours.close()
+
+    def decode(self) -> None:
+        """Tokens per second, one sequence; and the share of the time that the weights need to cross memory."""
+        peers = self.processes(US, "transformers", "without a cache")
+        for n_context in (16, 256, 900):
+            name = f"decode, one sequence, context {n_context}"
+            taking_part = [p for p in peers if p != "without a cache" or n_context == 16]
+            self.compare(name, "tokens/s", {p: partial(_rate, peers[p], n_context, 32, 1) for p in taking_part})
+        peers.pop("without a cache").close()
+        ours = peers[US]
+        weight_bytes = ours("weight_bytes")
+
+        def share() -> float:
+            at_limit = weight_bytes / ours("gemv_bandwidth")
+            return float(100 * at_limit / ours("decode", 64, 32, 1))
+
+        self.compare("decode, share of the memory's limit", "%", {US: share})
+        for batch in (8, 16):
+            name = f"decode, {batch} sequences, context 64"
+            self.compare(name, "tokens/s", {p: partial(_rate, peers[p], 64, 16, batch) for p in peers})
+        for process in peers.values():
+            process.close()
+
+    def prefill(self) -> None:
+        """Seconds to read a prompt; and the share of the product rate, counting what a causal model has to compute."""
+        peers = self.processes(US, "transformers", "without a cache")
+        for n in (16, 128, 1000):
+            self.compare(f"prefill, {n} tokens", "s", {p: partial(peers[p], "prefill", n) for p in peers})
+        ours = peers[US]
+        flops = causal_flops(GPT2Config(), 1000)
+        self.compare(
+            "prefill of 1000, share of the product rate",
+            "%",
+            {US: lambda: 100 * flops / ours("prefill", 1000) / ours("gemm_rate", 1000)},
+        )
+        for process in peers.values():
+            process.close()
+
+    def memory(self) -> None:
+        """Load time and peak memory of a fresh process that loads the model and decodes 100 tokens."""
+        loads: dict[str, list[float]] = {}
+
+        def peak(peer: str) -> float:
+            process = self.processes(peer)[peer]
+            loads.setdefault(peer, []).append(process("load_seconds"))
+            megabytes = float(process("peak_memory", 100))
+            process.close()
+            return megabytes
+
+        peers = (US, "transformers")
+        self.compare("peak memory, 100 tokens", "MB", {p: partial(peak, p) for p in peers})
+        row = Row("load", "s", {p: loads[p][1:] for p in peers})
+        self.rows.append(row)
+        print(row.show(), flush=True)
+
+    def start(self) -> None:
+        """Seconds from the start of a process to its end after one token, and of the imports alone."""
+        theirs = (
+            "import sys, torch\nfrom transformers import AutoTokenizer, GPT2LMHeadModel\n"
+            "tokenizer = AutoTokenizer.from_pretrained(sys.argv[1])\n"
+            "model = GPT2LMHeadModel.from_pretrained(sys.argv[1])\n"
+            "ids = tokenizer('Once upon a time', return_tensors='pt')\n"
+            "print(tokenizer.decode(model.generate(**ids, max_new_tokens=1, pad_token_id=0)[0]))"
+        )
+        folder = str(self.folder)
+        self.compare(
+            "process start to first token",
+            "s",
+            {
+                US: partial(_run, "-m", "numpygpt", "--model", folder, "-n", "1", "Once upon a time"),
+                "transformers": partial(_run, "-c", theirs, folder),
+            },
+        )
+        if EMBEDDED_MODEL[1].is_dir():
+            embedded = str(EMBEDDED_MODEL[1])
+            command = ("-m", "numpygpt", "--model", embedded, "-n", "1", "Once upon a time")
+            self.compare("the same, embedded model", "s", {US: partial(_run, *command)})
+        imports = {US: "import numpygpt", "transformers": "from transformers import GPT2LMHeadModel, AutoTokenizer"}
+        self.compare(
+            "imports, beyond numpy's",
+            "s",
+            {
+                peer: partial(lambda code: _run("-c", code) - _run("-c", "import numpy"), code)
+                for peer, code in imports.items()
+            },
+        )
+
+
+def _rate(process: Process, n_context: int, n_new: int, batch: int) -> float:
+    return float(batch / process("decode", n_context, n_new, batch))
+
+
+def _run(*command: str) -> float:
+    start = time.perf_counter()
+    subprocess.run(
+        [sys.executable, *command], check=True, capture_output=True, env=os.environ | {"HF_HUB_OFFLINE": "1"}
+    )
+    return time.perf_counter() - start
+
+
+def causal_flops(config: GPT2Config, n: int) -> float:
+    """Floating-point operations to read n tokens: the products with matrices, and attention to what came before.
+
+    A product of [n, a] and [a, b] is 2 · n · a · b. The logits are computed for the last position alone.
+
+    >>> f"{causal_flops(GPT2Config(), 1000):.3g}"
+    '1.88e+11'
+    """
+    matrices = 12 * config.n_layer * config.n_embd**2  # c_attn, c_proj, c_fc and c_proj: 3 + 1 + 4 + 4
+    attention = 4 * config.n_layer * config.n_embd * n * (n + 1) / 2  # queries with keys, and weights with values
+    return 2 * n * matrices + attention + 2 * config.n_embd * config.vocab_size
+
+
+def machine() -> dict[str, Any]:
+    """What was measured on."""
+    import numpy
+
+    processor = platform.processor()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        processor = next(
+            line.split(":")[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line
+        )
+    return {
+        "processor": processor,
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "numpy": numpy.__version__,
+        "date": time.strftime("%Y-%m-%d"),
+    }
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the benchmarks that were asked for."""
+    parser = Parser(
+        "python -m benchmarks",
+        "Measure this package against its peers on this machine: all in one run, taking turns,\n"
+        "with the same number of threads. Prints a Markdown table: medians, and how many times better\n"
+        "this package is than transformers (median and extremes of the ratios of each turn).",
+        "needs: pip install -e '.[reference]' (torch in its CPU build). Let nothing else run meanwhile.",
+    )
+    parts = ["limits", "decode", "prefill", "memory", "start"]
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(parts)} (default: all)")
+    parser.add_argument("--repetitions", type=number(int, 1), default=5, metavar="N", help="turns (default: 5)")
+    parser.add_argument(
+        "--threads", type=number(int, 1), default=os.cpu_count(), metavar="N", help="default: the cores"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all measurements there too")
+    options = parser.parse_args(argv)
+    for part in options.parts:
+        if part not in parts:
+            parser.error(f"{part!r} is not one of {', '.join(parts)}")
+    with friendly_exit(parser.prog):
+        run(options, options.parts or parts)
+
+
+def run(options: argparse.Namespace, parts: list[str]) -> None:
+    """Measure, print and save."""
+    facts = machine() | {"threads": options.threads}
+    print(", ".join(f"{name}: {value}" for name, value in facts.items()) + "\n")
+    peers = " | ".join(PEERS)
+    print(f"| what | unit | {peers} | times better |\n| --- | --- |{' ---: |' * (len(PEERS) + 1)}", flush=True)
+    benchmark = Benchmark(options.repetitions, options.threads)
+    for part in parts:
+        getattr(benchmark, part)()
+    if options.json:
+        result = {"machine": facts, "rows": [asdict(row) for row in benchmark.rows]}
+        options.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
