@@ -32,7 +32,7 @@ def test_cross_entropy_equals_that_of_pytorch(shape: tuple[int, ...]) -> None:
 
 def test_cross_entropy_of_huge_logits_is_finite() -> None:
     losses = cross_entropy(np.array([[1e4, 0.0], [-1e38, 1e38]], np.float32), [1, 1])
-    np.testing.assert_array_equal(losses, np.float32([1e4, 0]))
+    np.testing.assert_array_equal(losses, [1e4, 0])
 
 
 @pytest.mark.parametrize("stride", [1, 7, 16, 32, 50, 64])
