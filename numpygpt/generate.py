@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
+from numpygpt.layers import Array
 from numpygpt.model import GPT2Config, KVCache, Params, gpt2, pad_left
 from numpygpt.sampling import Sampling
 
@@ -26,6 +29,33 @@ class Continuation:
     finish_reason: str | None = None
 
 
+@dataclass(frozen=True)
+class Limits:
+    """What ends a sequence, besides the caller."""
+
+    max_new_tokens: int
+    n_ctx: int
+    eos_token_id: int | None
+
+    def check(self, continuation: Continuation) -> None:
+        """End a continuation that has reached a limit."""
+        if len(continuation.ids) >= self.max_new_tokens:
+            continuation.finish_reason = MAX_NEW_TOKENS
+        elif len(continuation.prompt) + len(continuation.ids) >= self.n_ctx:
+            continuation.finish_reason = CONTEXT_WINDOW
+
+    def add(self, continuation: Continuation, token_id: int) -> None:
+        """Add a token to a continuation, or end it."""
+        if token_id == self.eos_token_id:
+            continuation.finish_reason = END_OF_TEXT
+        else:
+            continuation.ids.append(token_id)
+            self.check(continuation)
+
+
+Choose = Callable[[Array, list[list[int]]], NDArray[np.intp]]  # logits and the ids before them -> the next ids
+
+
 def generate(
     prompts: Sequence[Sequence[int]],
     params: Params,
@@ -37,6 +67,7 @@ def generate(
     eos_token_id: int | None = None,
     n_vocab: int | None = None,
     seed: int | np.random.Generator | None = None,
+    prompt_lookup_num_tokens: int = 0,
 ) -> Iterator[list[Continuation]]:
     """Continue prompts token by token: yield the list of continuations at the start and after every step.
 
@@ -47,34 +78,45 @@ def generate(
 
     The same seed gives the same tokens. Prompts of different lengths are aligned at their ends by padding.
 
+    Greedy decoding of one sequence may guess up to `prompt_lookup_num_tokens` tokens ahead and check them in one pass,
+    which takes about as long as two tokens do, however many are right. The ids are the same; `PromptLookup` says more.
+
     Raises ValueError for no prompt, an empty one, one that is longer than the context window, an id outside the
     vocabulary, a negative number, or several sequences where the choice is greedy and they would all be the same.
     """
     sampling = sampling or Sampling()
     _check(prompts, config, max_new_tokens, sampling, num_return_sequences, seed)
     rng = np.random.default_rng(seed)
-    return _decode(prompts, params, config, max_new_tokens, sampling, num_return_sequences, eos_token_id, n_vocab, rng)
+    model = partial(gpt2, **params, config=config)
+    new_cache = partial(KVCache, config, dtype=params["wte"]["weight"].dtype)
+    limits = Limits(max_new_tokens, config.n_ctx, eos_token_id)
+
+    def choose(logits: Array, previous_ids: list[list[int]]) -> NDArray[np.intp]:
+        return sampling.choose(logits[:, :n_vocab], previous_ids, rng)
+
+    if prompt_lookup_num_tokens and sampling.is_greedy and len(prompts) == 1:
+        lookup = PromptLookup(prompts[0], prompt_lookup_num_tokens)
+        return _decode_with_lookup(prompts[0], lookup, model, new_cache, choose, limits)
+    return _decode(prompts, num_return_sequences, model, new_cache, choose, limits)
 
 
 def _decode(
     prompts: Sequence[Sequence[int]],
-    params: Params,
-    config: GPT2Config,
-    max_new_tokens: int,
-    sampling: Sampling,
     num_return_sequences: int,
-    eos_token_id: int | None,
-    n_vocab: int | None,
-    rng: np.random.Generator,
+    model: Callable[..., Array],
+    new_cache: Callable[..., KVCache],
+    choose: Choose,
+    limits: Limits,
 ) -> Iterator[list[Continuation]]:
     ids, n_pad = pad_left(prompts)  # [batch, n_seq], [batch]
-    n_ctx = int(n_pad.max()) + min(config.n_ctx, ids.shape[1] + max_new_tokens)
-    cache = KVCache(config, (len(prompts),), n_ctx, dtype=params["wte"]["weight"].dtype)
+    n_ctx = int(n_pad.max()) + min(limits.n_ctx, ids.shape[1] + limits.max_new_tokens)
+    cache = new_cache(batch_shape=(len(prompts),), n_ctx=n_ctx)
     continuations = [Continuation(list(prompt)) for prompt in prompts for _ in range(num_return_sequences)]
+    for continuation in continuations:
+        limits.check(continuation)
     active = continuations
     rows = np.repeat(np.arange(len(prompts)), num_return_sequences)  # the row of the batch that each one continues
     while True:
-        _end_at_limits(active, config, max_new_tokens)
         yield continuations
         going_on = [i for i, continuation in enumerate(active) if continuation.finish_reason is None]
         if not going_on:
@@ -86,24 +128,93 @@ def _decode(
                 cache.select(rows)
                 n_pad = n_pad[rows]
             rows = np.arange(len(active))
-        logits = gpt2(ids, **params, config=config, cache=cache, n_pad=n_pad if n_pad.any() else None, logits_to_keep=1)
+        logits = model(ids, cache=cache, n_pad=n_pad if n_pad.any() else None, logits_to_keep=1)
         previous_ids = [continuation.prompt + continuation.ids for continuation in active]
-        chosen = sampling.choose(logits[rows, -1, :n_vocab], previous_ids, rng)  # [len(active)]
+        chosen = choose(logits[rows, -1], previous_ids)  # [len(active)]
         for continuation, token_id in zip(active, chosen.tolist(), strict=True):
-            if token_id == eos_token_id:
-                continuation.finish_reason = END_OF_TEXT
-            else:
-                continuation.ids.append(token_id)
+            limits.add(continuation, token_id)
         ids = chosen[:, None]  # [len(active), 1]
 
 
-def _end_at_limits(active: list[Continuation], config: GPT2Config, max_new_tokens: int) -> None:
-    for continuation in active:
-        if continuation.finish_reason is None:
-            if len(continuation.ids) >= max_new_tokens:
-                continuation.finish_reason = MAX_NEW_TOKENS
-            elif len(continuation.prompt) + len(continuation.ids) >= config.n_ctx:
-                continuation.finish_reason = CONTEXT_WINDOW
+class PromptLookup:
+    """Guesses how a sequence goes on: as it did when its last three tokens stood in it before.
+
+    Text repeats itself, greedy text all the more. The model checks a guess in one pass over all its tokens: as long as
+    it would have chosen the same, they are its choice, got for less. Where it would not, the guesses pause, for longer
+    each time, so that they cost little in a text that does not repeat.
+
+    Source: Saxena 2023, "Prompt Lookup Decoding" (https://github.com/apoorvumang/prompt-lookup-decoding), a form of
+    speculative decoding (Leviathan et al. 2023, arXiv:2211.17192).
+
+    >>> lookup = PromptLookup([1, 2, 3, 4, 5, 1, 2, 3], num_tokens=7)
+    >>> lookup.guess()
+    [4, 5, 1, 2, 3, 4, 5]
+    """
+
+    N_GRAM = 3
+    PAUSE = 16  # steps after a wrong guess, doubled after each further one
+    WORTHWHILE = 2  # right tokens that a guess must bring to be faster than no guess
+
+    def __init__(self, prompt: Sequence[int], num_tokens: int) -> None:
+        self.num_tokens = num_tokens
+        self.ids: list[int] = []
+        self._followed_by: dict[tuple[int, ...], int] = {}  # some tokens -> where in ids their latest successor stands
+        self._pause, self._next_pause = 0, self.PAUSE
+        for token_id in prompt:
+            self.append(token_id)
+
+    def append(self, token_id: int) -> None:
+        """Take up the next token of the sequence."""
+        self._followed_by[tuple(self.ids[-self.N_GRAM :])] = len(self.ids)
+        self.ids.append(token_id)
+        self._pause = max(self._pause - 1, 0)
+
+    def guess(self) -> list[int]:
+        """Guess the next tokens, `num_tokens` of them or none. What has followed before may go on periodically."""
+        start = self._followed_by.get(tuple(self.ids[-self.N_GRAM :]))
+        if start is None or self._pause:
+            return []
+        period = self.ids[start:]
+        return (period * -(-self.num_tokens // len(period)))[: self.num_tokens]
+
+    def learn(self, n_right: int) -> None:
+        """Hear how many tokens of a guess were right."""
+        if n_right >= self.WORTHWHILE:
+            self._next_pause = self.PAUSE
+        else:
+            self._pause, self._next_pause = self._next_pause, 2 * self._next_pause
+
+
+def _decode_with_lookup(
+    prompt: Sequence[int],
+    lookup: PromptLookup,
+    model: Callable[..., Array],
+    new_cache: Callable[..., KVCache],
+    choose: Choose,
+    limits: Limits,
+) -> Iterator[list[Continuation]]:
+    cache = new_cache(n_ctx=min(limits.n_ctx, len(prompt) + limits.max_new_tokens))
+    continuation = Continuation(list(prompt))
+    limits.check(continuation)
+    ids = list(prompt)  # what the cache does not hold yet
+    chosen: list[int] = []  # by the model, and not yielded yet
+    while True:
+        yield [continuation]
+        if continuation.finish_reason is not None:
+            return
+        if not chosen:
+            guess = lookup.guess()[: cache.n_ctx - cache.n_seq - len(ids)]
+            logits = model(ids + guess, cache=cache, logits_to_keep=len(guess) + 1)
+            chosen = choose(logits, [lookup.ids + guess[:i] for i in range(len(guess) + 1)]).tolist()
+            if guess:
+                n_right = next((i for i, (a, b) in enumerate(zip(guess, chosen, strict=False)) if a != b), len(guess))
+                lookup.learn(n_right)
+                cache.truncate(cache.n_seq - len(guess) + n_right)
+                chosen = chosen[: n_right + 1]
+            ids = chosen[-1:]
+        token_id = chosen.pop(0)
+        lookup.append(token_id)
+        limits.add(continuation, token_id)
 
 
 def _check(

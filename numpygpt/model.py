@@ -146,6 +146,11 @@ class KVCache:
         """The number of positions remembered."""
         return self.layers[0].n_seq
 
+    def truncate(self, n_seq: int) -> None:
+        """Forget all positions but the first `n_seq`."""
+        for layer in self.layers:
+            layer.n_seq = min(layer.n_seq, n_seq)
+
     def select(self, rows: ArrayLike) -> None:
         """Make a batch of the sequences `rows` of this one, [batch, ...]; some may be left out or repeated."""
         rows = np.asarray(rows)

@@ -68,6 +68,7 @@ class GPT2:
         - `do_sample`, `temperature`, `top_k`, `top_p`, `repetition_penalty`: see `Sampling`; greedy without them
         - `stop_strings`: one or several; the text ends before the first of them
         - `seed`: a number, or a NumPy Generator; the same seed gives the same text
+        - `prompt_lookup_num_tokens`: guess so many tokens ahead where text repeats itself; greedy, one sequence
 
         The text ends where the model ends it, at a stop string, after `max_new_tokens`, or with the context window.
         An empty prompt starts from `<|endoftext|>`; those letters in a prompt are letters.
@@ -97,6 +98,7 @@ class GPT2:
         num_return_sequences: int = 1,
         stop_strings: str | Sequence[str] = (),
         seed: int | np.random.Generator | None = None,
+        prompt_lookup_num_tokens: int = 0,
         **sampling: Any,
     ) -> Iterator[list[GrowingText]]:
         """Continue prompts and yield the list of growing texts at the start and after every token.
@@ -116,6 +118,7 @@ class GPT2:
             eos_token_id=self.tokenizer.eot_id,
             n_vocab=self.tokenizer.n_vocab,
             seed=seed,
+            prompt_lookup_num_tokens=prompt_lookup_num_tokens,
         )
         return self._grow(steps, stops)
 
