@@ -337,10 +337,10 @@ def _is_usable(snapshot: Path, pins: Mapping[str, Pin], *, needs_tokenizer: bool
 
     try:
         weights = [WEIGHTS] if has(WEIGHTS) else _shards(snapshot / INDEX)
-    except (OSError, HubError):
+        tokenizer = (has("vocab.json") and has("merges.txt")) or has("tokenizer.json") or not needs_tokenizer
+        return has(CONFIG) and tokenizer and all(has(name) for name in weights)
+    except OSError:
         return False
-    tokenizer = (has("vocab.json") and has("merges.txt")) or has("tokenizer.json") or not needs_tokenizer
-    return has(CONFIG) and tokenizer and all(has(name) for name in weights)
 
 
 def _model_type(folder: Path) -> str | None:
@@ -379,16 +379,23 @@ def download(name: str, *, progress: bool = True) -> Path:
     be shown, for everything that network, server and disk can do.
     """
     model = parse_name(name)
-    folder, left_over = find(name), cache_dir() / PARTIAL / model.key
-    if folder and not (folder.is_relative_to(cache_dir()) and left_over.exists()):
+    if folder := find(name):
         return folder
-    if not folder and _is_offline():
+    if _is_offline():
         raise HubError(f"{name} is not on this disk, and HF_HUB_OFFLINE forbids a download. {_what_works()}")
-    say: Callable[[str], None] = (lambda text: print(text, file=sys.stderr, flush=True)) if progress else _say_nothing
+    say: Callable[[str], None] = _say if progress else _say_nothing
     with _disk_errors(), _locked(model, say):
-        folder = find(name) or _install(model, say, progress)
-        _delete(left_over)
+        folder = find(name) or _install(model, say, progress)  # another process may have brought it meanwhile
+        _delete(cache_dir() / PARTIAL / model.key)
     return folder
+
+
+def _say(text: str) -> None:
+    """Print a line to standard error, above a progress bar if there is one."""
+    from tqdm import tqdm
+
+    tqdm.write(text, file=sys.stderr)
+    sys.stderr.flush()
 
 
 def _say_nothing(text: str) -> None:
@@ -400,7 +407,9 @@ def _install(model: Model, say: Callable[[str], None], progress: bool) -> Path:
     from numpygpt import checkpoint
 
     work = _make_folder(PARTIAL, model.key)
-    with closing(_Hub(model)) as hub:
+    if _is_complete(work / CONVERTED, model.name):  # killed at the last step
+        return _publish(work / CONVERTED, model)
+    with closing(_Hub(model, say)) as hub:
         hub.check_connection()
         config = hub.look_up(CONFIG)
         folder = _make_folder(PARTIAL, model.key, hub.commit)
@@ -422,6 +431,7 @@ def _install(model: Model, say: Callable[[str], None], progress: bool) -> Path:
         checkpoint.convert(folder, work / CONVERTED)
     origin = {"name": model.name, "repo": model.repo, "revision": hub.commit, "endpoint": hub.endpoint}
     _write_source(work / CONVERTED, origin, {file.name: _facts(folder / file.name) for file in files})
+    _delete(folder)
     return _publish(work / CONVERTED, model)
 
 
@@ -540,10 +550,10 @@ class _Answer:
 class _Hub:
     """A connection to the hub, for the files of one model at one commit."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, say: Callable[[str], None]) -> None:
         import requests
 
-        self.model = model
+        self.model, self._say = model, say
         self.endpoint = endpoint()
         self.commit = model.revision if model.revision and _COMMIT.fullmatch(model.revision) else ""
         self._token = _token()
@@ -783,6 +793,8 @@ class _Hub:
                         "Run it again later, it goes on where it stopped; where the hub is blocked, set HF_ENDPOINT "
                         "to a mirror"
                     ) from None
+                if wait >= 1:
+                    self._say(f"{name}: {error}; trying again in {wait:.0f} s")
                 time.sleep(wait)
 
 
@@ -1096,8 +1108,8 @@ def _list() -> None:
         whose = "" if model.ours else "  (Hugging Face's cache)"
         print(f"{model.name:{width}}  {_size(model.bytes):>8}  {model.folder}{whose}")
     for folder in _subfolders(cache_dir() / PARTIAL):
-        name = unquote(folder.name.replace("--", "/", 1))
-        print(f"{name}: begun, {_size(_bytes_of(folder))}; `download` goes on with it")
+        if begun := _bytes_of(folder):
+            print(f"{unquote(folder.name.replace('--', '/', 1))}: begun, {_size(begun)}; `download` goes on with it")
     missing = [name for name in OFFICIAL if name not in {model.name for model in models}]
     if missing:
         print(f"\nnot on this disk: {', '.join(missing)}\nto get one: {COMMAND} download {missing[0]}")
