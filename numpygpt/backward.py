@@ -180,7 +180,7 @@ class Dropout:
             return None
         if self.rng is None:
             raise ValueError("dropout needs a random generator: Dropout(p, np.random.default_rng(seed))")
-        kept = self.rng.integers(0, 2**16, x.shape, np.uint16) >= self.p * 2**16  # faster to draw than floats
+        kept = self.rng.integers(0, 2**16, x.shape, np.uint16) >= round(self.p * 2**16)  # quicker than floats
         return np.multiply(kept, 1 / (1 - self.p), dtype=x.dtype)
 
 

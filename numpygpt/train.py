@@ -55,6 +55,7 @@ MICRO_TOKENS = 512  # tokens that a thread computes at once: what they need almo
 
 Tokens = NDArray[np.integer]
 STATE = "state.safetensors"
+TEMPORARY = "." + "[0-9a-f]" * 16 + ".tmp"  # what numpygpt.files calls a file that is being written
 BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "OMP_NUM_THREADS")
 
 
@@ -346,20 +347,14 @@ class Workers:
 
     def validation_loss(self, params: Params, tokens: Tokens) -> float:
         """Return the mean loss of the tokens after the first, in nats, each window of n_ctx on its own."""
-        n_ctx = self.config.n_ctx
         inputs, targets = tokens[:-1].astype(np.intp), tokens[1:].astype(np.intp)
-        n_whole = len(inputs) // n_ctx * n_ctx
 
-        def nats(windows: tuple[backward.Ids, backward.Ids]) -> float:
-            logits = gpt2(windows[0], **params, config=self.config)
-            return float(cross_entropy(logits, windows[1]).sum(dtype=np.float64))
+        def nats(start: int) -> float:
+            window = slice(start, start + self.config.n_ctx)
+            logits = gpt2(inputs[window], **params, config=self.config)
+            return float(cross_entropy(logits, targets[window]).sum(dtype=np.float64))
 
-        windows = [part[:n_whole].reshape(-1, n_ctx) for part in (inputs, targets)]
-        cuts = range(self.micro_batch, n_whole // n_ctx, self.micro_batch)
-        parts = list(zip(*(np.split(part, cuts) for part in windows), strict=True)) if n_whole else []
-        if n_whole < len(inputs):
-            parts.append((inputs[n_whole:], targets[n_whole:]))
-        return sum(self._pool.map(nats, parts)) / len(inputs)
+        return sum(self._pool.map(nats, range(0, len(inputs), self.config.n_ctx))) / len(inputs)
 
 
 def _add(total: dict[str, Array], gradients: dict[str, Array]) -> dict[str, Array]:
@@ -446,6 +441,7 @@ def start(texts: Sequence[str], folder: Path, options: Options, say: Callable[[s
     run = Run(request, options, config, tokenizer, tensors, AdamW.start(options, tensors))
     if options.hours is not None:
         run.options = run.optimiser.options = dataclasses.replace(options, steps=_steps_in(options.hours, run, folder))
+    run.save(folder / STATE)
     return run
 
 
@@ -556,13 +552,14 @@ def train(
     options, out = options or Options(), Path(out)
     folder = out / "training"
     check_options(options)
-    if out.exists() and not overwrite and not folder.is_dir() and (out.is_file() or any(out.iterdir())):
-        raise TrainingError(f"{out} exists and holds no run of this program: give another folder, or --overwrite")
-    _clear_leftovers(out)
     if (folder / STATE).exists() and not overwrite:
         run = resume(texts, folder, options, say)
     else:
+        if out.is_file() or (not overwrite and out.is_dir() and set(os.listdir(out)) - {folder.name}):
+            raise TrainingError(f"{out} exists and holds no run of this program: give another folder, or --overwrite")
+        (folder / STATE).unlink(missing_ok=True)
         run = start(texts, folder, options, say)
+    _clear_leftovers(out)
     tokens, held_out = load_tokens(folder, run.tokenizer, run.config.n_ctx)
     held_out = held_out[: options.validation_tokens]
     say(describe(run, tokens, held_out))
@@ -580,7 +577,7 @@ def train(
 
 def _clear_leftovers(out: Path) -> None:
     """Remove the half-written files of a run that was killed while it saved."""
-    for leftover in (*out.glob(".*.tmp"), *(out / "training").glob(".*.tmp")):
+    for leftover in (*out.glob(TEMPORARY), *(out / "training").glob(TEMPORARY)):
         if leftover.is_dir():
             shutil.rmtree(leftover)
         else:

@@ -411,6 +411,8 @@ def test_an_output_folder_that_holds_something_else(
     assert "holds no run of this program" in fails(capsys, text, "--out", str(out))
     assert (out / "config.json").read_text() == "precious"
     assert "holds no run of this program" in fails(capsys, text, "--out", text)
+    (out / "training").mkdir()  # somebody else's
+    assert "holds no run of this program" in fails(capsys, text, "--out", str(out))
     run_main(text, "--out", str(out), "--overwrite")
     assert json.loads((out / "config.json").read_text())["n_embd"] == 16
 
