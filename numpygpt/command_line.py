@@ -25,6 +25,11 @@ class Parser(argparse.ArgumentParser):
             allow_abbrev=False,
         )
 
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        with friendly_exit(self.prog):
+            print(end="", flush=True)  # what --help printed, whose reader may be gone
+        super().exit(status, message)
+
     def error(self, message: str) -> NoReturn:
         self.exit(MISTAKE, f"{self.prog}: {' '.join(message.split())} (--help shows the options)\n")
 
@@ -61,19 +66,28 @@ def friendly_exit(prog: str) -> Iterator[None]:
     """
     try:
         yield
-        print(end="", flush=True)  # here rather than at Python's own exit, which could only complain
+        print(end="", flush=True)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python's own flush at exit complains
+        _drop_unwritable_output()
         sys.exit(0)
     except MemoryError as error:
         sys.exit(_say(prog, f"not enough memory: {error}".removesuffix(": ")))
     except OSError as error:
+        _drop_unwritable_output()
         named = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
         sys.exit(_say(prog, named))
     except ValueError as error:
         sys.exit(_say(prog, str(error)))
+
+
+def _drop_unwritable_output() -> None:
+    """Forget output that a closed pipe or a full disk refused: Python would try again at its exit, and complain."""
+    try:
+        print(end="", flush=True)
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _say(prog: str, message: str) -> int:

@@ -6,7 +6,9 @@ import argparse
 import errno
 import io
 import math
+import os
 import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -106,18 +108,28 @@ def test_an_exit_keeps_its_status() -> None:
 class Full(io.StringIO):
     """A stream whose buffer can be filled but not written out."""
 
+    def __init__(self, descriptor: int) -> None:
+        super().__init__()
+        self.descriptor = descriptor
+
+    def fileno(self) -> int:
+        return self.descriptor
+
     def flush(self) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def test_output_that_cannot_be_written_at_the_end_is_noticed(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(sys, "stdout", Full())
-    with pytest.raises(SystemExit) as exit_, friendly_exit("command"):
-        print("some text")
+    with open(tmp_path / "output", "w") as file:
+        monkeypatch.setattr(sys, "stdout", Full(file.fileno()))
+        with pytest.raises(SystemExit) as exit_, friendly_exit("command"):
+            print("some text")
+        os.write(file.fileno(), b"more")  # as Python's own flush at exit would: into os.devnull by now
     assert exit_.value.code == MISTAKE
     assert "No space left on device" in capsys.readouterr().err
+    assert (tmp_path / "output").read_text() == ""
 
 
 def test_a_closed_standard_output_is_no_trouble(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,13 +23,17 @@ from numpygpt import __main__ as command
 COMMAND = [sys.executable, "-m", "numpygpt"]
 TINY = ["--model", str(REFERENCE / "tiny")]
 PROMPT = "Once upon a time"  # which the reference model continues with 25 tokens
+# The surroundings without what would change how Python reads and writes, for which these tests look
+ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+if "PYTHONPATH" in os.environ:
+    ENVIRONMENT["PYTHONPATH"] = os.environ["PYTHONPATH"]
 STATISTICS = re.compile(r"\[\d+ tokens? in [\d.]+ s, [\d.]+ tokens/s; ended by: [a-z_, ]+\]")
 posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals, pipes and terminals")
 
 
 def run(*arguments: str | bytes, stdin: bytes = b"", **environment: str) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(
-        [*COMMAND, *arguments], input=stdin, capture_output=True, timeout=60, env=os.environ | environment, check=False
+        [*COMMAND, *arguments], input=stdin, capture_output=True, timeout=60, env=ENVIRONMENT | environment, check=False
     )
 
 
@@ -69,7 +73,7 @@ def endless(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 @contextmanager
 def running(arguments: list[str], **streams: Any) -> Iterator[subprocess.Popen[bytes]]:
-    with subprocess.Popen([*COMMAND, *arguments], **streams) as process:
+    with subprocess.Popen([*COMMAND, *arguments], env=ENVIRONMENT, **streams) as process:
         try:
             yield process
         finally:
@@ -275,6 +279,27 @@ def test_a_reader_that_goes_away_ends_it_quietly(endless: list[str]) -> None:
         assert process.stderr.read() == b""
 
 
+class Writes(io.RawIOBase):
+    """A stream that remembers what each write brought."""
+
+    def __init__(self) -> None:
+        self.pieces: list[bytes] = []
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self.pieces.append(bytes(data))
+        return len(data)
+
+
+def test_every_piece_is_written_out_when_it_comes(monkeypatch: pytest.MonkeyPatch, tiny: GPT2) -> None:
+    writes = Writes()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BufferedWriter(writes), "utf-8"))
+    command.main([*TINY, PROMPT])
+    assert writes.pieces == [PROMPT.encode(), *(piece.encode() for piece in tiny.stream(PROMPT)), b"\n"]
+
+
 @posix
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], [*TINY, PROMPT]])
 def test_a_reader_that_never_was_is_no_trouble(arguments: list[str]) -> None:
@@ -284,7 +309,7 @@ def test_a_reader_that_never_was_is_no_trouble(arguments: list[str]) -> None:
         os.close(writer)
         assert process.stderr
         assert process.stderr.read() == b""
-        process.wait(60)
+        assert process.wait(60) == 0
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs Linux's /dev/full")
@@ -299,7 +324,7 @@ def test_a_full_disk_is_one_line() -> None:
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-"])
 def test_closed_streams_give_no_traceback(closed: str) -> None:
     shell = ["sh", "-c", f'"$@" {closed}', "sh", *COMMAND, *TINY, "-n", "2", *([] if closed == "<&-" else [PROMPT])]
-    result = subprocess.run(shell, capture_output=True, timeout=60, check=False)
+    result = subprocess.run(shell, capture_output=True, timeout=60, env=ENVIRONMENT, check=False)
     assert b"Traceback" not in result.stderr
     assert result.returncode == (2 if closed == "<&-" else 0)
 

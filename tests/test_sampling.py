@@ -171,6 +171,11 @@ def test_top_p_keeps_the_fewest_that_reach_it(top_p: float, kept: list[int]) -> 
     assert np.flatnonzero(np.isfinite(filtered)).tolist() == kept
 
 
+def test_top_p_keeps_the_last_of_equals_on_every_machine() -> None:
+    filtered = apply_top_p(np.zeros(1000), top_p=0.4995)
+    assert np.flatnonzero(np.isfinite(filtered)).tolist() == list(range(500, 1000))
+
+
 def test_repetition_penalty_counts_a_repeated_token_once() -> None:
     penalised = apply_repetition_penalty(np.array([[4.0, -4.0, 4.0]]), [[0, 0, 1, 1, 1]], penalty=2.0)
     np.testing.assert_array_equal(penalised, [[2, -8, 4]])
