@@ -430,7 +430,9 @@ def _install(model: Model, say: Callable[[str], None], progress: bool) -> Path:
     with _model_errors(model, folder, work):
         checkpoint.convert(folder, work / CONVERTED)
     origin = {"name": model.name, "repo": model.repo, "revision": hub.commit, "endpoint": hub.endpoint}
-    _write_source(work / CONVERTED, origin, {file.name: _facts(folder / file.name) for file in files})
+    _write_source(
+        work / CONVERTED, origin, {file.name: {"bytes": file.size, file.kind: file.checksum} for file in files}
+    )
     _delete(folder)
     return _publish(work / CONVERTED, model)
 
@@ -502,7 +504,8 @@ def _publish(converted: Path, model: Model) -> Path:
 
 @contextmanager
 def _bar(model: Model, total: int, progress: bool) -> Iterator[tqdm[NoReturn] | None]:
-    if not progress or not sys.stderr.isatty():
+    is_watched = sys.stderr.isatty() or "ipykernel" in sys.modules  # a notebook is no terminal, but shows bars
+    if not progress or not is_watched:
         yield None
         return
     from tqdm import tqdm
@@ -519,9 +522,13 @@ class _Remote:
     """A file on the hub. `checksum` has 64 hexadecimal digits (SHA-256) or 40 (SHA-1 as git computes it)."""
 
     name: str
-    etag: str | None
     checksum: str
+    offered: str | None  # as the hub says; a pinned SHA-256 goes before git's SHA-1
     size: int | None
+
+    @property
+    def kind(self) -> str:
+        return "sha256" if len(self.checksum) == 64 else "sha1"
 
 
 @dataclass
@@ -530,20 +537,22 @@ class _Answer:
 
     response: Response
     commit: str | None = None
-    etag: str | None = None
+    checksum: str | None = None
     size: int | None = None
 
     def read_headers(self, from_hub: bool) -> None:
         """Take in one response's headers. A content server's ETag means nothing: only the hub's is a checksum."""
         headers = self.response.headers
-        from_hub = from_hub or "X-Repo-Commit" in headers
         self.commit = self.commit or headers.get("X-Repo-Commit")
-        etag = headers.get("X-Linked-Etag") or (headers.get("ETag") if from_hub else None)
-        self.etag = self.etag or (etag.removeprefix("W/").strip('"').lower() if etag else None)
-        size = headers.get("X-Linked-Size")
-        if size is None and self.response.status_code == 200 and "Content-Encoding" not in headers:
-            size = headers.get("Content-Length")
-        if self.size is None and size is not None and size.isascii() and size.isdigit():
+        etag = headers.get("X-Linked-Etag") or (
+            headers.get("ETag", "") if from_hub or "X-Repo-Commit" in headers else ""
+        )
+        etag = etag.removeprefix("W/").strip('"').lower()
+        self.checksum = self.checksum or (etag if _CHECKSUM.fullmatch(etag) else None)
+        size = headers.get("X-Linked-Size", "")
+        if not size and self.response.status_code == 200 and "Content-Encoding" not in headers:
+            size = headers.get("Content-Length", "")
+        if self.size is None and re.fullmatch(r"[0-9]{1,18}", size):
             self.size = int(size)
 
 
@@ -590,19 +599,18 @@ class _Hub:
         answer = self._persist(name, ask)
         self._check_commit(answer.commit)
         pin = self.model.pins.get(name, Pin())
-        checksum = answer.etag if _CHECKSUM.fullmatch(answer.etag or "") else None
-        if pin.sha256 and checksum and len(checksum) == 64 and checksum != pin.sha256:
-            self._refuse(name, f"SHA-256 {checksum}", pin.sha256)
+        if pin.sha256 and len(answer.checksum or "") == 64 and answer.checksum != pin.sha256:
+            self._refuse(name, f"SHA-256 {answer.checksum}", pin.sha256)
         if pin.bytes is not None and answer.size not in (None, pin.bytes):
             self._refuse(name, f"{answer.size} bytes", str(pin.bytes))
-        checksum, size = pin.sha256 or checksum, answer.size if pin.bytes is None else pin.bytes
+        checksum, size = pin.sha256 or answer.checksum, answer.size if pin.bytes is None else pin.bytes
         if checksum is None:
             raise HubError(f"{self.endpoint} gives no checksum for {name}, so it is not fetched: {_NOT_A_HUB}")
         if name.endswith(".safetensors") and size is None:
             raise HubError(f"{self.endpoint} does not say how long {name} is: {_NOT_A_HUB}")
         if not name.endswith(".safetensors") and (size or 0) > MAX_TEXT_BYTES:
             raise HubError(f"{self.model.name}: {name} is {_size(size or 0)} long, which no GPT-2's is; not fetched")
-        return _Remote(name, answer.etag, checksum, size)
+        return _Remote(name, checksum, answer.checksum, size)
 
     def look_up_optional(self, name: str) -> _Remote | None:
         try:
@@ -644,7 +652,7 @@ class _Hub:
         limit = MAX_TEXT_BYTES if file.size is None else file.size
         try:
             with self._request("GET", file.name, {"Range": f"bytes={have}-"} if have else {}) as answer:
-                if answer.etag and file.etag and answer.etag != file.etag:
+                if answer.checksum and file.offered and answer.checksum != file.offered:
                     raise HubError(f"{file.name} changed at {self.endpoint} during the download; run it again")
                 resumes = answer.response.status_code == 206  # 200: the whole file, from its beginning
                 if resumes and not _continues(answer.response, have, file.size):
@@ -691,11 +699,11 @@ class _Hub:
                 answer.response = response
                 answer.read_headers(_origin(url) == _origin(self.endpoint))
                 if not response.is_redirect:
-                    self._check_status(response, name)
+                    self._check_status(response, url, name)
                     yield answer
                     return
             target = self._redirect(url, response.headers["Location"])
-            if method == "HEAD" and answer.commit and answer.etag and _origin(target) != _origin(url):
+            if method == "HEAD" and answer.commit and answer.checksum and _origin(target) != _origin(url):
                 yield answer  # all is said, and a content server's addresses are often signed for GET alone
                 return
             url = target
@@ -715,7 +723,9 @@ class _Hub:
         except ValueError:
             scheme = host = ""
         if not host or scheme not in ("http", "https") or (scheme == "http" and urlsplit(url).scheme == "https"):
-            raise HubError(f"{url} redirects to {location.split('?')[0]!r}, which is not safe to follow: {_NOT_A_HUB}")
+            raise HubError(
+                f"{self.endpoint} redirects to {location.split('?')[0]!r}, which is not safe to follow: {_NOT_A_HUB}"
+            )
         return target
 
     def _check_commit(self, commit: str | None) -> None:
@@ -725,33 +735,37 @@ class _Hub:
                 raise HubError(f"{self.endpoint} does not answer like a hub (no X-Repo-Commit header): {_NOT_A_HUB}")
             self.commit = commit
         elif commit not in (None, self.commit):
-            raise HubError(f"{self.endpoint} answers for commit {commit} where {self.commit} was asked for")
+            raise HubError(f"{self.endpoint} answers for commit {commit!r} where {self.commit} was asked for")
 
-    def _check_status(self, response: Response, name: str) -> None:
+    def _check_status(self, response: Response, url: str, name: str) -> None:
+        from http.client import responses
+
         status, code = response.status_code, response.headers.get("X-Error-Code")
+        answered = f"{_origin(url)[1]} answered {status} {responses.get(status, '')}".rstrip()
+        is_hub = _origin(url) == _origin(self.endpoint) or {"X-Error-Code", "X-Repo-Commit"} & set(response.headers)
         what = f"{self.endpoint}: {self.model.name}"
         tokens = "a token from https://huggingface.co/settings/tokens in HF_TOKEN"
         if status in (200, 206):
             if response.headers.get("Content-Type", "").startswith("text/html"):
                 raise HubError(f"{self.endpoint} sent a web page instead of {name}: {_NOT_A_HUB}")
+        elif status == 416:
+            raise _CannotResumeError(answered)
+        elif status in (408, 425, 429) or status >= 500:
+            raise _TransientError(answered, _retry_after(response))
+        elif not is_hub:  # its codes mean other things, and its pages do not help
+            raise HubError(f"{what}: {answered} for {name}; where it is blocked, set HF_ENDPOINT to a mirror")
         elif code == "GatedRepo" or status == 403:
             raise HubError(f"{what} is not open to you ({status}): accept its terms on its page, and put {tokens}")
         elif status == 401 and self._token:
-            raise HubError(
-                f"{what}: your token was not accepted, or there is no such model; check the name and HF_TOKEN"
-            )
+            raise HubError(f"{what}: no such model, or your token does not open it; check the name and HF_TOKEN")
         elif status == 401 or code == "RepoNotFound":
             raise HubError(f"{what}: no such model, or a private one; check the name, or put {tokens}")
         elif code == "RevisionNotFound":
             raise HubError(f"{what}: it has no revision {self.model.revision or 'main'}; its page lists those it has")
         elif status == 404:
             raise _NotFoundError(f"{what}: it has no {name} (404); is it a model, and is the name right?")
-        elif status == 416:
-            raise _CannotResumeError("the server refused to go on where the file stopped")
-        elif status in (408, 425, 429) or status >= 500:
-            raise _TransientError(f"the server answered {status} {response.reason}", _retry_after(response))
         else:
-            raise HubError(f"{what}: the server answered {status} {response.reason} for {name}")
+            raise HubError(f"{what}: {answered} for {name}")
 
     def _refuse(self, name: str, offered: str, expected: str) -> NoReturn:
         raise HubError(
@@ -860,8 +874,8 @@ def _origin(url: str) -> tuple[str, str, int]:
 
 def _continues(response: Response, have: int, size: int | None) -> bool:
     """Tell whether a partial response starts where the file on disk ends."""
-    match = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+|\*)", response.headers.get("Content-Range", ""))
-    return match is not None and int(match[1]) == have > 0 and (size is None or match[3] in ("*", str(size)))
+    match = re.fullmatch(r"bytes ([0-9]{1,18})-[0-9]{1,18}/([0-9]{1,18}|\*)", response.headers.get("Content-Range", ""))
+    return match is not None and int(match[1]) == have > 0 and (size is None or match[2] in ("*", str(size)))
 
 
 def _retry_after(response: Response) -> float | None:
@@ -945,12 +959,8 @@ def _digest(path: Path, kind: str) -> str:
     return digest.hexdigest()
 
 
-def _kind(checksum: str) -> str:
-    return "sha256" if len(checksum) == 64 else "sha1"
-
-
 def _matches(path: Path, file: _Remote) -> bool:
-    return file.size in (None, _length(path)) and _digest(path, _kind(file.checksum)) == file.checksum
+    return file.size in (None, _length(path)) and _digest(path, file.kind) == file.checksum
 
 
 def _sync(path: Path) -> None:
@@ -1046,12 +1056,11 @@ def _damaged_of_ours(folder: Path) -> list[str]:
 
 def _damaged_of_hf(folder: Path) -> list[str]:
     """In Hugging Face's cache, the names are links to files that are named by their checksums."""
-    checksums = {path: path.resolve().name for path in sorted(folder.iterdir())}
-    return [
-        path.name
-        for path, checksum in checksums.items()
-        if _CHECKSUM.fullmatch(checksum) and _digest(path, _kind(checksum)) != checksum
-    ]
+    blobs = {path: path.resolve().name for path in sorted(folder.iterdir())}
+    known = {path: blob for path, blob in blobs.items() if _CHECKSUM.fullmatch(blob)}
+    if not known:
+        raise HubError(f"{folder}: there are no checksums here to verify with; the files are no links to named blobs")
+    return [p.name for p, blob in known.items() if _digest(p, "sha256" if len(blob) == 64 else "sha1") != blob]
 
 
 def remove(name: str) -> int:

@@ -311,7 +311,7 @@ def test_an_answer_for_another_commit_is_refused(server: HubServer, monkeypatch:
     official(server, monkeypatch, {})
     server.repos["openai-community/gpt2"].branches = (hub.OFFICIAL["gpt2"].revision or "",)
     server.repos["openai-community/gpt2"].commit = "a" * 40
-    assert f"answers for commit {'a' * 40}" in error_of("gpt2")
+    assert f"answers for commit {'a' * 40!r}" in error_of("gpt2")
 
 
 # Faults
@@ -352,10 +352,12 @@ ENDED: dict[str, tuple[list[Fault], str]] = {
     "always 416": ([Fault(status=416)], GIVES_UP),
     "always another range": ([Fault(cut_at=SIZE // 2, times=1), Fault(wrong_range=True, cut_at=9)], GIVES_UP),
     "401": ([Fault("", status=401, **ON_HUB)], "no such model, or a private one.*HF_TOKEN"),
-    "401 of the weights": ([Fault(status=401)], "no such model, or a private one.*HF_TOKEN"),
+    "401 of the weights": ([Fault(status=401, **ON_HUB)], "no such model, or a private one.*HF_TOKEN"),
+    "403 of the content": ([Fault(status=403)], "127.0.0.1 answered 403 Forbidden for model.safetensors; .*mirror"),
+    "404 of the content": ([Fault(status=404)], "127.0.0.1 answered 404 Not Found for model.safetensors"),
     "403": ([Fault("", status=403, **ON_HUB)], "is not open to you .403.: accept its terms"),
     "404": ([Fault("", status=404, **ON_HUB)], r"has no config.json \(404\)"),
-    "404 of the weights": ([Fault(status=404)], r"has no model.safetensors \(404\)"),
+    "404 of the weights": ([Fault(status=404, **ON_HUB)], r"has no model.safetensors"),
     "410": ([Fault(status=410)], "answered 410 Gone for model.safetensors"),
     "429 for an hour": (
         [Fault("", status=429, headers={"Retry-After": "3600"}, **ON_HUB)],
@@ -504,7 +506,7 @@ def test_gated_models_and_bad_tokens_are_explained(server: HubServer, monkeypatc
     monkeypatch.setenv("HF_TOKEN", "hf_other")
     assert "accept its terms" in error_of("someone/gated")
     server.faults = [Fault("", status=401, **ON_HUB)]
-    assert "your token was not accepted" in error_of()
+    assert "your token does not open it" in error_of()
     monkeypatch.setenv("HF_TOKEN", "hf_bröken")
     assert "characters no token has" in error_of()
 
