@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from numpygpt import checkpoint, hub
 from numpygpt.generate import STOP_STRING, Continuation, generate
 from numpygpt.layers import Array
 from numpygpt.model import GPT2Config, Params, gpt2
@@ -44,6 +43,8 @@ class GPT2:
         Raises FileNotFoundError where there is no such folder, `hub.HubError` (an OSError) where the name cannot be
         found or fetched, and ValueError where what is there is not a GPT-2.
         """
+        from numpygpt import checkpoint  # here, for it is a command too: python -m numpygpt.checkpoint
+
         return cls(*checkpoint.load(_find_or_download(os.fspath(name_or_folder))))
 
     @property
@@ -133,6 +134,8 @@ class GPT2:
 
 def default_model() -> Path | None:
     """Find the model to use where none is named: the official `gpt2` if it is on disk, else the embedded one."""
+    from numpygpt import hub
+
     return hub.find("gpt2") or next(filter(Path.is_dir, EMBEDDED_MODEL), None)
 
 
@@ -140,6 +143,8 @@ def _find_or_download(name_or_folder: str) -> Path:
     folder = Path(name_or_folder).expanduser()
     if folder.is_dir() or folder.is_absolute() or name_or_folder.startswith("."):
         return folder
+    from numpygpt import hub
+
     try:
         return hub.download(name_or_folder)
     except hub.HubError as error:
