@@ -155,10 +155,12 @@ def main(argv: list[str] | None = None) -> None:
     )
     options: argparse.Namespace = parser.parse_args(argv)
     with friendly_exit(parser.prog):
-        from numpygpt.pretrained import GPT2
+        from numpygpt.pretrained import GPT2, default_model
 
-        text = _read(options.file)
-        model = GPT2.from_pretrained(*([options.model] if options.model else []))
+        text, name = _read(options.file), options.model or default_model()
+        if name is None:
+            raise ValueError("there is no model on this machine: name one with --model, such as gpt2")
+        model = GPT2.from_pretrained(name)
         result = text_loss(
             text, model.params, model.config, model.tokenizer, stride=options.stride, progress=sys.stderr.isatty()
         )

@@ -42,6 +42,7 @@ from numpygpt.generate import generate
 from numpygpt.layers import Array
 from numpygpt.loss import cross_entropy
 from numpygpt.model import GPT2Config, Params, gpt2, parameter_shapes
+from numpygpt.pretrained import GPT2
 from numpygpt.safetensors import SafetensorsFile, load_file, save_file
 from numpygpt.sampling import Sampling
 from numpygpt.tokenizer import Tokenizer
@@ -71,7 +72,7 @@ def _option(default: Any, help_text: str) -> Any:
 class Options:
     """What a run is asked to do, under the names of the command line's options; None is "not said"."""
 
-    init: str | None = _option(None, "a model folder to start from, instead of new weights of the shape below")
+    init: str | None = _option(None, "a model to start from, its folder or name, instead of a new one")
     merges: int | None = _option(None, "use the first so many of GPT-2's merges as vocabulary (default: all)")
     vocab_size: int | None = _option(None, "learn a vocabulary of this size from the text instead")
     config: str | None = _option(None, "a folder whose config.json gives the shape; the next four go before it")
@@ -475,7 +476,7 @@ def text_files(texts: Iterable[str]) -> list[Path]:
 
 
 def load_or_initialise(files: Sequence[Path], options: Options) -> tuple[GPT2Config, Params, Tokenizer]:
-    """Return the model to begin with: the one in the folder `init`, or a new one."""
+    """Return the model to begin with: `init`, or a new one."""
     if options.init is not None:
         names = ("merges", "vocab_size", "config", *SHAPE)
         contradicting = [name for name in names if getattr(options, name) is not None]
@@ -483,10 +484,8 @@ def load_or_initialise(files: Sequence[Path], options: Options) -> tuple[GPT2Con
             raise TrainingError(
                 f"a model to fine-tune has its shape and vocabulary already: leave out {contradicting[0]}"
             )
-        config, params, tokenizer = checkpoint.load(options.init)
-        if tokenizer is None:
-            raise TrainingError(f"{options.init} has no tokenizer; put its vocab.json and merges.txt there")
-        return config, params, tokenizer
+        model = GPT2.from_pretrained(options.init)
+        return model.config, model.params, model.tokenizer
     tokenizer = make_tokenizer(files, options)
     shape = SHAPE if options.config is None else dataclasses.asdict(checkpoint.load_config(options.config))
     said = {name: getattr(options, name) for name in SHAPE if getattr(options, name) is not None}

@@ -127,3 +127,13 @@ def test_bad_input_is_one_line(
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
+
+
+def test_without_a_model_on_the_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("numpygpt.pretrained.default_model", lambda: None)
+    (tmp_path / "text.txt").write_text("some text")
+    with pytest.raises(SystemExit):
+        loss.main([str(tmp_path / "text.txt")])
+    assert "there is no model on this machine: name one with --model" in capsys.readouterr().err
