@@ -437,19 +437,19 @@ def start(texts: Sequence[str], folder: Path, options: Options, say: Callable[[s
     tokenizer.save(folder)
     say(f"encoding {len(files)} text files with {tokenizer.n_vocab} tokens")
     write_tokens(files, tokenizer, folder)
+    tokens, _ = load_tokens(folder, tokenizer, config.n_ctx)
     tensors = {name: np.array(tensor, np.float32) for name, tensor in flatten(params).items()}  # writable copies
     options = dataclasses.replace(options, threads=options.threads or default_threads())
     run = Run(request, options, config, tokenizer, tensors, AdamW.start(options, tensors))
     if options.hours is not None:
-        run.options = run.optimiser.options = dataclasses.replace(options, steps=_steps_in(options.hours, run, folder))
+        run.options = run.optimiser.options = dataclasses.replace(options, steps=_steps_in(options.hours, run, tokens))
     run.save(folder / STATE)
     return run
 
 
-def _steps_in(hours: float, run: Run, folder: Path) -> int:
+def _steps_in(hours: float, run: Run, tokens: Tokens) -> int:
     """Count the steps that fit, after computing the gradients of one and, timed, of another."""
     workers = Workers(run.options, run.config)
-    tokens, _ = load_tokens(folder, run.tokenizer, run.config.n_ctx)
     for step in range(2):
         started = time.perf_counter()
         workers.gradients(run.params, draw_batch(tokens, step, run.options, run.config.n_ctx), step)
@@ -602,23 +602,27 @@ def check_options(options: Options) -> None:
 
 
 def train_step(run: Run, workers: Workers, tokens: Tokens) -> float:
-    """Learn from one batch; return its loss.
-
-    Raises TrainingError where the loss or a gradient is not finite, or the loss twice that of blind guessing.
-    """
+    """Learn from one batch; return its loss. Raises TrainingError where that has exploded."""
     batch = draw_batch(tokens, run.step, run.options, run.config.n_ctx)
     loss, gradients = workers.gradients(run.params, batch, run.step)
     norm = length(gradients)
-    if not (math.isfinite(norm) and loss < 2 * math.log(run.config.vocab_size) + 1):
-        raise TrainingError(
-            f"the loss exploded: it is {loss:.4g} at step {run.step + 1}, the gradient's length {norm:.4g}. "
-            f"What was saved at step {run.history[-1]['step']:.0f} is kept; start anew (--overwrite, or another "
-            f"folder) with an --lr below {run.options.lr:g} or a longer --warmup"
-        )
+    check_health(run, loss, norm)
     clip_gradients(gradients, norm, run.options.clip)
     run.optimiser.update(run.tensors, gradients, run.step, learning_rate(run.step, run.options))
     run.step += 1
     return loss
+
+
+def check_health(run: Run, loss: float, norm: float) -> None:
+    """Raise TrainingError where loss or gradient are not finite, or the loss is twice that of blind guessing."""
+    if math.isfinite(norm) and loss < 2 * math.log(run.config.vocab_size) + 1:
+        return
+    saved = run.history[-1]["step"] if run.history else 0
+    raise TrainingError(
+        f"the loss exploded: it is {loss:.4g} after step {run.step} (the gradient's length: {norm:.4g}). What was "
+        f"saved at step {saved:.0f} is kept; start anew (--overwrite, or another folder) with an --lr below "
+        f"{run.options.lr:g} or a longer --warmup"
+    )
 
 
 def describe(run: Run, tokens: Tokens, held_out: Tokens) -> str:
@@ -672,6 +676,7 @@ def evaluate(
 ) -> None:
     """Measure the validation loss, show a sample, and save the model, the loss curve and, last, the state."""
     loss = workers.validation_loss(run.params, held_out)
+    check_health(run, loss, norm=0)
     n_bytes = sum(len(run.tokenizer.token_bytes(i)) for i in held_out[1:].tolist() if i != run.tokenizer.eot_id)
     row = {
         "step": run.step,
