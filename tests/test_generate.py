@@ -11,7 +11,15 @@ from models import random_params, transformers_model
 
 from numpygpt import GPT2, GPT2Config, gpt2
 from numpygpt import generate as generate_module
-from numpygpt.generate import CONTEXT_WINDOW, END_OF_TEXT, MAX_NEW_TOKENS, STOP_STRING, Continuation, generate
+from numpygpt.generate import (
+    CONTEXT_WINDOW,
+    END_OF_TEXT,
+    MAX_NEW_TOKENS,
+    STOP_STRING,
+    Continuation,
+    PromptLookup,
+    generate,
+)
 from numpygpt.layers import Array
 from numpygpt.model import Params, pad_left
 from numpygpt.sampling import Sampling, apply_repetition_penalty
@@ -305,3 +313,61 @@ def test_weights_that_give_no_numbers_are_an_error_and_no_text() -> None:
     params: Params = {**PARAMS, "ln_f": {"weight": PARAMS["ln_f"]["weight"] * np.nan, "bias": PARAMS["ln_f"]["bias"]}}
     with pytest.raises(ValueError, match="weights are damaged"):
         finish(generate([[1]], params, CONFIG, max_new_tokens=5))
+
+
+# Prompt lookup
+
+
+@pytest.mark.parametrize("num_tokens", [1, 3, 15])
+@pytest.mark.parametrize("sampling", [Sampling(), PENALTY])
+@pytest.mark.parametrize("prompt", [*PROMPTS, [4, 5, 6, 7] * 8])
+def test_prompt_lookup_changes_no_id(prompt: list[int], sampling: Sampling, num_tokens: int) -> None:
+    plain = decode([prompt], sampling=sampling, max_new_tokens=60)
+    assert decode([prompt], sampling=sampling, max_new_tokens=60, prompt_lookup_num_tokens=num_tokens) == plain
+
+
+@pytest.mark.parametrize("n_new", range(12))
+def test_prompt_lookup_ends_where_plain_decoding_does(n_new: int) -> None:
+    plain = decode([[4, 5, 6] * 6], max_new_tokens=n_new)
+    eos = plain[0].ids[-1] if plain[0].ids else None
+    for options in ({"max_new_tokens": n_new}, {"max_new_tokens": 60, "eos_token_id": eos}):
+        expected = decode([[4, 5, 6] * 6], **options)
+        assert decode([[4, 5, 6] * 6], **options, prompt_lookup_num_tokens=15) == expected
+
+
+def test_prompt_lookup_yields_every_token_and_lets_the_caller_end() -> None:
+    steps = generate([[4, 5, 6] * 6], PARAMS, CONFIG, max_new_tokens=30, prompt_lookup_num_tokens=15)
+    for n_steps, (continuation,) in enumerate(steps):
+        assert len(continuation.ids) == n_steps
+        if n_steps == 7:
+            continuation.finish_reason = STOP_STRING
+    assert len(continuation.ids) == 7
+
+
+def test_right_guesses_save_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model that counts in a circle of 50: after one round, every guess is right."""
+    passes = []
+
+    def circle(ids: Any, *, logits_to_keep: int, cache: Any, **_: Any) -> Array:
+        passes.append(len(ids))
+        for layer in cache.layers:
+            layer.n_seq += len(ids)
+        return np.eye(300)[[(token_id + 1) % 50 for token_id in ids[-logits_to_keep:]]]
+
+    monkeypatch.setattr(generate_module, "gpt2", circle)
+    config = GPT2Config(vocab_size=300, n_ctx=400, n_embd=32, n_layer=2, n_head=4)
+    (continuation,) = finish(generate([[0]], PARAMS, config, max_new_tokens=300, prompt_lookup_num_tokens=15))
+    assert continuation.ids == [i % 50 for i in range(1, 301)]
+    assert len(passes) < 52 + 3 + 250 / 16 + 1
+
+
+def test_wrong_guesses_become_rare() -> None:
+    lookup = PromptLookup([1, 2, 3, 4], 5)
+    n_guesses = 0
+    for _ in range(500):
+        for token_id in (1, 2, 3):
+            lookup.append(token_id)
+        if lookup.guess():
+            n_guesses += 1
+            lookup.learn(0)
+    assert 0 < n_guesses < 9
