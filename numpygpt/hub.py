@@ -1121,7 +1121,7 @@ def _list() -> None:
             print(f"{unquote(folder.name.replace('--', '/', 1))}: begun, {_size(begun)}; `download` goes on with it")
     missing = [name for name in OFFICIAL if name not in {model.name for model in models}]
     if missing:
-        print(f"\nnot on this disk: {', '.join(missing)}\nto get one: {COMMAND} download {missing[0]}")
+        print(f"not on this disk: {', '.join(missing)}; to get one: {COMMAND} download {missing[0]}")
 
 
 def _verify(names: list[str]) -> None:
