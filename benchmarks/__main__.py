@@ -11,15 +11,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.peers import PEERS
+from benchmarks.tokenizers import ENCODERS, Encode, texts
 from numpygpt import GPT2Config, Tokenizer, checkpoint, hub
 from numpygpt.command_line import Parser, friendly_exit, number
 from numpygpt.model import parameter_shapes
@@ -49,13 +49,10 @@ class Row:
 
     def show(self) -> str:
         """The row as a line of a Markdown table."""
-        cells = [f"{self.median(US):,.3g}"] if US in self.values else ["–"]
-        for peer in PEERS:
-            if peer != US:
-                cells.append(f"{self.median(peer):,.3g}" if peer in self.values else "–")
-        against = "transformers" if "transformers" in self.values else next((p for p in self.values if p != US), None)
-        ratio = "" if against is None else "{:.2f} ({:.2f} to {:.2f})".format(*self.ratio(against))
-        return f"| {self.name} | {self.unit} | {' | '.join(cells)} | {ratio} |"
+        others = [peer for peer in self.values if peer != US]
+        theirs = "; ".join(f"{peer} {self.median(peer):,.3g}" for peer in others)
+        ratio = "{:.2f} ({:.2f} to {:.2f})".format(*self.ratio(others[0])) if others else ""
+        return f"| {self.name} | {self.unit} | {self.median(US):,.3g} | {theirs} | {ratio} |"
 
 
 class Process:
@@ -112,9 +109,15 @@ class Benchmark:
         self.rows: list[Row] = []
         self.repetitions = repetitions
         self.threads = threads
-        self.folder = model_folder()
+        self._folder: Path | None = None
 
-    def compare(self, name: str, unit: str, calls: dict[str, Callable[[], float]]) -> Row:
+    @property
+    def folder(self) -> Path:
+        """The model that is measured, written when it is first needed."""
+        self._folder = self._folder or model_folder()
+        return self._folder
+
+    def compare(self, name: str, unit: str, calls: Mapping[str, Callable[[], float]]) -> Row:
         """Measure one row: the programs take turns, after a turn that does not count."""
         row = Row(name, unit, {peer: [] for peer in calls})
         for repetition in range(self.repetitions + 1):
@@ -158,6 +161,24 @@ class Benchmark:
             self.compare(name, "tokens/s", {p: partial(_rate, peers[p], 64, 16, batch) for p in peers})
         for process in peers.values():
             process.close()
+
+    def lookup(self) -> None:
+        """Greedy tokens per second with guesses by prompt lookup against without, where text repeats and where not."""
+        ours = self.processes(US)[US]
+        for text in ("repetitive", "not repetitive"):
+            n_guessed = {"numpygpt": 15, "without guesses": 0}
+            calls = {name: partial(ours, "greedy_rate", 200, text == "repetitive", n) for name, n in n_guessed.items()}
+            self.compare(f"greedy decode of 200 tokens, text {text}", "tokens/s", calls)
+        ours.close()
+
+    def tokenizer(self) -> None:
+        """Megabytes of text per second, on one thread, of words not seen before and again of the same words."""
+        for language, text in texts(1_000_000).items():
+            megabytes = len(text.encode()) / 1e6
+            first = {name: partial(_encoding_rate, make, text, megabytes) for name, make in ENCODERS.items()}
+            again = {name: partial(_encoding_rate, cache(make), text, megabytes) for name, make in ENCODERS.items()}
+            self.compare(f"tokenizer, {language}, first sight", "MB/s", first)
+            self.compare(f"tokenizer, {language}, seen before", "MB/s", again)
 
     def prefill(self) -> None:
         """Seconds to read a prompt; and the share of the product rate, counting what a causal model has to compute."""
@@ -228,6 +249,13 @@ def _rate(process: Process, n_context: int, n_new: int, batch: int) -> float:
     return float(batch / process("decode", n_context, n_new, batch))
 
 
+def _encoding_rate(make: Callable[[], Encode], text: str, megabytes: float) -> float:
+    encode = make()
+    start = time.perf_counter()
+    encode(text)
+    return megabytes / (time.perf_counter() - start)
+
+
 def _run(*command: str) -> float:
     start = time.perf_counter()
     subprocess.run(
@@ -274,10 +302,10 @@ def main(argv: list[str] | None = None) -> None:
         "python -m benchmarks",
         "Measure this package against its peers on this machine: all in one run, taking turns,\n"
         "with the same number of threads. Prints a Markdown table: medians, and how many times better\n"
-        "this package is than transformers (median and extremes of the ratios of each turn).",
+        "this package is than the first of the others (median and extremes of the turns' ratios).",
         "needs: pip install -e '.[reference]' (torch in its CPU build). Let nothing else run meanwhile.",
     )
-    parts = ["limits", "decode", "prefill", "memory", "start"]
+    parts = ["limits", "decode", "lookup", "prefill", "memory", "start", "tokenizer"]
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(parts)} (default: all)")
     parser.add_argument("--repetitions", type=number(int, 1), default=5, metavar="N", help="turns (default: 5)")
     parser.add_argument(
@@ -296,8 +324,8 @@ def run(options: argparse.Namespace, parts: list[str]) -> None:
     """Measure, print and save."""
     facts = machine() | {"threads": options.threads}
     print(", ".join(f"{name}: {value}" for name, value in facts.items()) + "\n")
-    peers = " | ".join(PEERS)
-    print(f"| what | unit | {peers} | times better |\n| --- | --- |{' ---: |' * (len(PEERS) + 1)}", flush=True)
+    print("| what | unit | numpygpt | others | times better than the first |", flush=True)
+    print("| --- | --- | ---: | --- | --- |", flush=True)
     benchmark = Benchmark(options.repetitions, options.threads)
     for part in parts:
         getattr(benchmark, part)()

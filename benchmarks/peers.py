@@ -79,6 +79,24 @@ class Numpygpt(Peer):
         model = self.model
         return seconds(lambda: gpt2(random_ids(n)[0], **model.params, config=model.config, logits_to_keep=1))
 
+    def greedy_rate(self, n_new: int, repetitive: bool, prompt_lookup_num_tokens: int) -> float:
+        """Tokens per second with so many guessed ahead, on a text that repeats itself or does not.
+
+        A random model repeats itself by nature; with large positional embeddings, each position has a token of its own.
+        """
+        from numpygpt.generate import generate
+
+        wpe = self.model.params["wpe"]["weight"]
+        params = self.model.params | {"wpe": {"weight": wpe if repetitive else wpe * 50}}
+        steps = generate(
+            random_ids(32),
+            params,
+            self.model.config,
+            max_new_tokens=n_new,
+            prompt_lookup_num_tokens=prompt_lookup_num_tokens,
+        )
+        return n_new / seconds(lambda: list(steps))
+
     def gemv_bandwidth(self) -> float:
         """Bytes per second at which matrix-vector products go through the model's own matrices."""
         matrices = [block[part][name]["weight"] for block in self.model.params["h"] for part, name in MATRICES]

@@ -222,7 +222,11 @@ def attention(q: Array, k: Array, v: Array, *, mask: Array | None = None, scale:
         scores[..., -n_query:] += causal_mask(n_query)  # every query may see all keys left of this square
     if mask is not None:
         scores += mask
-    return softmax(scores, out=scores) @ v
+    scores -= scores.max(axis=-1, keepdims=True)
+    np.exp(scores, out=scores)
+    mixed: Array = scores @ v
+    mixed /= scores.sum(axis=-1, keepdims=True)  # softmax's division, last: n_dim numbers a query and not n_key
+    return mixed
 
 
 def split_heads(x: Array, n_head: int) -> Array:
