@@ -77,7 +77,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     )
     text.add_argument("--no-prompt", action="store_true", help="print the new text alone")
     text.add_argument("--stats", action="store_true", help="tell the speed on standard error, as on a terminal")
-    options = parser.parse_args(argv)
+    options = parser.parse_intermixed_args(argv)  # words of the prompt may stand between options
     if not options.prompt and (sys.stdin is None or sys.stdin.isatty()):
         parser.error('give a prompt, such as "Once upon a time"')
     return options
@@ -89,7 +89,7 @@ def read_prompt(words: list[str]) -> str:
         return " ".join(words)
     data = sys.stdin.buffer.read()
     try:
-        text = data.decode("utf-8")
+        text = data.decode("utf-8-sig")  # without the mark that Windows puts before a text
     except UnicodeDecodeError as error:
         raise ValueError(
             f"standard input is not UTF-8 text (byte {error.start} is 0x{data[error.start]:02x}); "
