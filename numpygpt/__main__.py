@@ -77,7 +77,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     )
     text.add_argument("--no-prompt", action="store_true", help="print the new text alone")
     text.add_argument("--stats", action="store_true", help="tell the speed on standard error, as on a terminal")
-    options = parser.parse_intermixed_args(argv)  # words of the prompt may stand between options
+    options = parser.parse_args(argv)
     if not options.prompt and (sys.stdin is None or sys.stdin.isatty()):
         parser.error('give a prompt, such as "Once upon a time"')
     return options

@@ -92,10 +92,6 @@ def test_words_without_quotes_are_one_prompt(tiny: GPT2) -> None:
     assert said(*TINY, "-n", "3", *PROMPT.split()) == f"{PROMPT}{tiny.generate(PROMPT, 3)}\n"
 
 
-def test_options_may_stand_between_the_words(call: Call, tiny: GPT2) -> None:
-    assert call(*TINY, "Once", "upon", "-n", "3", "a", "time") == (0, f"{PROMPT}{tiny.generate(PROMPT, 3)}\n", "")
-
-
 def test_a_byte_order_mark_is_no_part_of_the_prompt(tiny: GPT2) -> None:
     assert said(*TINY, stdin=b"\xef\xbb\xbf" + PROMPT.encode()) == f"{PROMPT}{tiny.generate(PROMPT)}\n"
 
