@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import io
 import os
 import re
@@ -79,6 +80,11 @@ def running(arguments: list[str], **streams: Any) -> Iterator[subprocess.Popen[b
             yield process
         finally:
             process.kill()
+
+
+def test_examples() -> None:
+    """pytest looks for none in a module of this name."""
+    assert doctest.testmod(command) == (0, 3)
 
 
 # Texts
