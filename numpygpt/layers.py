@@ -141,7 +141,7 @@ def gelu_exact(x: Array) -> Array:
 
     x: [...] -> [...]
 
-    NumPy has no erf, so this calls Python's for every number, at about a tenth of the speed of `gelu`.
+    NumPy has no erf, so this calls Python's for every number, at about a hundredth of the speed of `gelu`.
 
     Source: Hendrycks & Gimpel 2016 (arXiv:1606.08415), section 2.
 
