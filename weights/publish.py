@@ -178,8 +178,8 @@ class Run:
     def command(self) -> str:
         """The command that repeats it, with the number of steps that it made and paths that are no machine's own."""
         given = dataclasses.replace(self.options, steps=self.state["step"], hours=None, prompt="")
-        if given.init is not None and Path(given.init).is_dir():
-            given = dataclasses.replace(given, init=f"checkpoints/{Path(given.init).resolve().name}")
+        if given.init is not None and (ROOT / given.init).is_dir():
+            given = dataclasses.replace(given, init=f"checkpoints/{(ROOT / given.init).name}")
         words = ["python -m numpygpt.train", *(f"corpus/{text.name}" for text in self.texts)]
         words.append(f"--out checkpoints/{self.folder.name}")
         for option in dataclasses.fields(Options):
@@ -194,9 +194,8 @@ class Run:
 def read_runs(folder: Path) -> list[Run]:
     """Return the run and those whose models it began from, the first first."""
     run = Run.read(folder.resolve())
-    init = run.options.init
-    earlier = read_runs(Path(init)) if init and (Path(init) / "training" / train.STATE).exists() else []
-    return [*earlier, run]
+    init = ROOT / (run.options.init or "")
+    return [*(read_runs(init) if (init / "training" / train.STATE).exists() else []), run]
 
 
 # ---- The parts of the card
