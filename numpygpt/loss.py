@@ -77,8 +77,8 @@ def token_losses(ids: Sequence[int], params: Params, config: GPT2Config, stride:
 
     The window is n_ctx tokens wide and moves on by `stride`; in every place but the first only its last `stride`
     predictions count, so each token is predicted from at least n_ctx - stride tokens before it. A small stride
-    costs more and gives a lower loss; the default is half the window. Source: the paper's table 3 was made
-    like this (Radford et al. 2019, section 3), as far as it says.
+    costs more and usually gives a lower loss; the default is half the window. The paper does not say what stride its
+    table 3 used (Radford et al. 2019, section 3): compare such numbers only at the same stride.
 
     Raises ValueError for fewer than two tokens, or a stride that is not from 1 to n_ctx.
     """
@@ -130,8 +130,9 @@ def text_loss(
 
 
 def _read(path: str) -> str:
+    """Return the text as it is in the file, its line ends too, but for the mark that Windows puts before it."""
     try:
-        return Path(path).read_text(encoding="utf-8")
+        return Path(path).read_bytes().decode().removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not UTF-8 text (byte {error.start}); convert it first") from None
 
@@ -147,11 +148,13 @@ def main(argv: list[str] | None = None) -> None:
         "         python -m numpygpt.loss wiki.txt --model gpt2 --stride 512",
     )
     parser.add_argument("file", metavar="FILE", help="a text in UTF-8")
-    parser.add_argument("--model", help="a model's name or folder (default: as for python -m numpygpt)")
+    parser.add_argument("--model", metavar="NAME", help="a model's name or folder (default: as for python -m numpygpt)")
     parser.add_argument(
         "--stride",
         type=number(int, 1),
-        help="tokens by which the window moves on (default: half the context window); smaller is slower and fairer",
+        metavar="N",
+        help="move the window on by N tokens (default: half the context window); smaller is slower, and gives each "
+        "token more context",
     )
     options: argparse.Namespace = parser.parse_args(argv)
     with friendly_exit(parser.prog):

@@ -102,10 +102,33 @@ def test_the_command(model: str, tiny: GPT2, tmp_path: Path, capsys: pytest.Capt
 
 
 @pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (b"One line.\r\nAnother.\r\n", "One line.\r\nAnother.\r\n"),
+        (b"\xef\xbb\xbfOne line.\n", "One line.\n"),
+        (b"One\rline\xe2\x80\xa8and\x0cmore", "One\rline\u2028and\x0cmore"),
+    ],
+)
+def test_a_file_is_scored_as_it_is(
+    content: bytes, text: str, model: str, tiny: GPT2, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the line ends that it has, and without the byte order mark, which is no text."""
+    (tmp_path / "text.txt").write_bytes(content)
+    loss.main([str(tmp_path / "text.txt"), "--model", model])
+    expected = text_loss(text, tiny.params, tiny.config, tiny.tokenizer)
+    assert expected.n_bytes == len(content.removeprefix(b"\xef\xbb\xbf"))
+    output = capsys.readouterr().out
+    assert f"{expected.n_tokens} tokens, {expected.n_bytes} bytes\n" in output
+    assert f"bits per byte  {expected.bits_per_byte:.4f}\n" in output
+
+
+@pytest.mark.parametrize(
     ("content", "flags", "message"),
     [
         (b"", [], "the text is empty"),
+        (b"\xef\xbb\xbf", [], "the text is empty"),
         (b"\xff", [], "is not UTF-8 text (byte 0)"),
+        (b"\xef\xbb\xbfab\xff", [], "is not UTF-8 text (byte 5)"),
         (b"some text", ["--stride", "65"], "the stride must be from 1 to"),
         (b"some text", ["--stride", "0"], "'0' is not a whole number of at least 1"),
         (None, [], "No such file"),
