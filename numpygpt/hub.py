@@ -406,9 +406,9 @@ def _install(model: Model, say: Callable[[str], None], progress: bool) -> Path:
     """Fetch a model's files, convert them and put the result in its place."""
     from numpygpt import checkpoint
 
-    work = _make_folder(PARTIAL, model.key)
-    if _is_complete(work / CONVERTED, model.name):  # killed at the last step
-        return _publish(work / CONVERTED, model)
+    work = cache_dir() / PARTIAL / model.key
+    if os.path.lexists(work) and _is_complete(_make_folder(PARTIAL, model.key) / CONVERTED, model.name):
+        return _publish(work / CONVERTED, model)  # the last run was killed at the last step
     with closing(_Hub(model, say)) as hub:
         hub.check_connection()
         config = hub.look_up(CONFIG)
@@ -1088,7 +1088,7 @@ def remove(name: str) -> int:
 def _what_works() -> str:
     models = installed()
     if not models:
-        return f"No model is on this disk yet; {COMMAND} download gpt2 fetches one"
+        return "No model is on this disk yet."
     return f"On this disk and ready to use: {', '.join(model.name for model in models)}"
 
 

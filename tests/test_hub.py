@@ -825,7 +825,21 @@ def test_nobody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
     started = time.monotonic()
     message = error_of("gpt2")
     assert time.monotonic() - started < 5
-    assert_matches(r"cannot reach http://127.0.0.1:1 \(Connection refused\).*HF_ENDPOINT.*No model is on this", message)
+    assert_matches(r"cannot reach http://127.0.0.1:1 \(Connection refused\).*HF_ENDPOINT.* on this disk yet\.", message)
+    assert "hub download" not in message, "the advice to do what has just failed"
+
+
+def test_without_a_connection_nothing_is_begun(capsys: pytest.CaptureFixture[str]) -> None:
+    error_of("gpt2")
+    assert "begun" not in command(capsys, "list")[1]
+    with pytest.raises(ModelNameError, match="gpt2 is not on this disk"):
+        hub.remove("gpt2")
+
+
+def test_of_a_model_that_the_hub_does_not_have_nothing_is_begun(server: HubServer) -> None:
+    error_of("someone/else")
+    with pytest.raises(ModelNameError, match="someone/else is not on this disk"):
+        hub.remove("someone/else")
 
 
 def test_the_error_says_which_models_still_work(server: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -874,7 +888,7 @@ def test_no_name_server(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_offline_by_the_users_choice(server: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    assert "HF_HUB_OFFLINE forbids a download" in error_of()
+    assert error_of().endswith("and HF_HUB_OFFLINE forbids a download. No model is on this disk yet.")
     assert not server.requests
     monkeypatch.delenv("HF_HUB_OFFLINE")
     folder = hub.download(NAME, progress=False)
