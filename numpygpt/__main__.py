@@ -10,13 +10,11 @@ from typing import Any
 
 from numpygpt import GPT2, Sampling, __version__
 from numpygpt.command_line import Parser, friendly_exit, number
-from numpygpt.pretrained import EMBEDDED_MODEL, GrowingText, default_model
-
-FETCH = "python -m numpygpt.hub download gpt2"
+from numpygpt.pretrained import EMBEDDED_MODEL, FETCH, GrowingText, default_model
 
 DESCRIPTION = """\
 Continue a text with GPT-2, in plain NumPy. The prompt and its continuation are printed as one text,
-as the words come. The likeliest word is taken each time, unless you ask for chance below."""
+as the words come. The likeliest token is taken each time, unless an option under sampling is given."""
 
 EPILOG = """\
 examples:
@@ -38,18 +36,21 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("-m", "--model", metavar="NAME", help="a model folder, or a name such as gpt2 or gpt2-medium")
     parser.add_argument("--version", action="version", version=f"numpygpt {__version__}")
-    chance = parser.add_argument_group("chance: temperature, top-k or top-p draw the next token from the likely ones")
-    chance.add_argument(
-        "--temperature", type=number(float, 0), metavar="T", help="below 1 careful, above 1 wild, 0 no chance"
+    sampling = parser.add_argument_group("sampling: temperature, top-k or top-p draw the next token by chance")
+    sampling.add_argument(
+        "--temperature",
+        type=number(float, 0),
+        metavar="T",
+        help="below 1 careful, above 1 wild, 0 always the likeliest token",
     )
-    chance.add_argument(
+    sampling.add_argument(
         "--top-k", type=number(int, 0), metavar="K", help="draw from the K likeliest tokens (0: from all)"
     )
-    chance.add_argument(
+    sampling.add_argument(
         "--top-p", type=number(float, 0), metavar="P", help="draw from the likeliest tokens with probability P together"
     )
-    chance.add_argument("--seed", type=number(int, 0), metavar="N", help="the same number gives the same text again")
-    chance.add_argument(
+    sampling.add_argument("--seed", type=number(int, 0), metavar="N", help="the same number gives the same text again")
+    sampling.add_argument(
         "--num-return-sequences", type=number(int, 1), metavar="N", default=1, help="write N texts (default: 1)"
     )
     text = parser.add_argument_group("text")
@@ -149,8 +150,6 @@ def main(argv: list[str] | None = None) -> None:
         prompt = read_prompt(options.prompt)
         Sampling(**sampling_options(options))  # a mistake in them should not wait for a model to load
         folder = default_model() if options.model is None else options.model
-        if folder is None:
-            raise FileNotFoundError(f"no model is on this disk yet; {FETCH} fetches the official one (548 MB)")
         write(GPT2.from_pretrained(folder), prompt, options)
         if folder in EMBEDDED_MODEL:
             print(f"[{folder.name}, the small model that comes along; {FETCH} fetches OpenAI's]", file=sys.stderr)

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from numpygpt.layers import Array
 from numpygpt.model import GPT2Config, KVCache, Params, gpt2, pad_left
+from numpygpt.prompt_lookup import PromptLookup
 from numpygpt.sampling import Sampling
 
 # Why a sequence ended
-END_OF_TEXT = "end of text"  # the model chose <|endoftext|>
+ENDED = "end of text"  # the model chose <|endoftext|>
 STOP_STRING = "stop string"
 MAX_NEW_TOKENS = "max_new_tokens"
 CONTEXT_WINDOW = "context window"  # prompt and new tokens fill it
@@ -47,7 +48,7 @@ class Limits:
     def add(self, continuation: Continuation, token_id: int) -> None:
         """Add a token to a continuation, or end it."""
         if token_id == self.eos_token_id:
-            continuation.finish_reason = END_OF_TEXT
+            continuation.finish_reason = ENDED
         else:
             continuation.ids.append(token_id)
             self.check(continuation)
@@ -78,14 +79,19 @@ def generate(
 
     The same seed gives the same tokens. Prompts of different lengths are aligned at their ends by padding.
 
-    Greedy decoding of one sequence may guess up to `prompt_lookup_num_tokens` tokens ahead and check them in one pass,
-    which takes about as long as two tokens do, however many are right. The ids are the same; `PromptLookup` says more.
+    Greedy decoding of one sequence may guess up to `prompt_lookup_num_tokens` tokens ahead and check them in one pass.
+    The ids are the same; `numpygpt.prompt_lookup` says more.
 
     Raises ValueError for no prompt, an empty one, one that is longer than the context window, an id outside the
     vocabulary, a negative number, or several sequences where the choice is greedy and they would all be the same.
     """
     sampling = sampling or Sampling()
-    _check(prompts, config, max_new_tokens, sampling, num_return_sequences, seed)
+    counts = {
+        "max_new_tokens": max_new_tokens,
+        "num_return_sequences": num_return_sequences,
+        "prompt_lookup_num_tokens": prompt_lookup_num_tokens,
+    }
+    _check(prompts, config, counts, sampling, seed)
     rng = np.random.default_rng(seed)
     model = partial(gpt2, **params, config=config)
     new_cache = partial(KVCache, config, dtype=params["wte"]["weight"].dtype)
@@ -115,7 +121,7 @@ def _decode(
     for continuation in continuations:
         limits.check(continuation)
     active = continuations
-    rows = np.repeat(np.arange(len(prompts)), num_return_sequences)  # the row of the batch that each one continues
+    rows = np.repeat(np.arange(len(prompts)), num_return_sequences)  # where in the batch each stands: at its prompt
     while True:
         yield continuations
         going_on = [i for i, continuation in enumerate(active) if continuation.finish_reason is None]
@@ -134,55 +140,6 @@ def _decode(
         for continuation, token_id in zip(active, chosen.tolist(), strict=True):
             limits.add(continuation, token_id)
         ids = chosen[:, None]  # [len(active), 1]
-
-
-class PromptLookup:
-    """Guesses how a sequence goes on: as it did when its last three tokens stood in it before.
-
-    Text repeats itself, greedy text all the more. The model checks a guess in one pass over all its tokens: as long as
-    it would have chosen the same, they are its choice, got for less. Where it would not, the guesses pause, for longer
-    each time, so that they cost little in a text that does not repeat.
-
-    Source: Saxena 2023, "Prompt Lookup Decoding" (https://github.com/apoorvumang/prompt-lookup-decoding), a form of
-    speculative decoding (Leviathan et al. 2023, arXiv:2211.17192).
-
-    >>> lookup = PromptLookup([1, 2, 3, 4, 5, 1, 2, 3], num_tokens=7)
-    >>> lookup.guess()
-    [4, 5, 1, 2, 3, 4, 5]
-    """
-
-    N_GRAM = 3
-    PAUSE = 16  # steps after a wrong guess, doubled after each further one
-    WORTHWHILE = 2  # right tokens that a guess must bring to be faster than no guess
-
-    def __init__(self, prompt: Sequence[int], num_tokens: int) -> None:
-        self.num_tokens = num_tokens
-        self.ids: list[int] = []
-        self._followed_by: dict[tuple[int, ...], int] = {}  # some tokens -> where in ids their latest successor stands
-        self._pause, self._next_pause = 0, self.PAUSE
-        for token_id in prompt:
-            self.append(token_id)
-
-    def append(self, token_id: int) -> None:
-        """Take up the next token of the sequence."""
-        self._followed_by[tuple(self.ids[-self.N_GRAM :])] = len(self.ids)
-        self.ids.append(token_id)
-        self._pause = max(self._pause - 1, 0)
-
-    def guess(self) -> list[int]:
-        """Guess the next tokens, `num_tokens` of them or none. What has followed before may go on periodically."""
-        start = self._followed_by.get(tuple(self.ids[-self.N_GRAM :]))
-        if start is None or self._pause:
-            return []
-        period = self.ids[start:]
-        return (period * -(-self.num_tokens // len(period)))[: self.num_tokens]
-
-    def learn(self, n_right: int) -> None:
-        """Hear how many tokens of a guess were right."""
-        if n_right >= self.WORTHWHILE:
-            self._next_pause = self.PAUSE
-        else:
-            self._pause, self._next_pause = self._next_pause, 2 * self._next_pause
 
 
 def _decode_with_lookup(
@@ -220,9 +177,8 @@ def _decode_with_lookup(
 def _check(
     prompts: Sequence[Sequence[int]],
     config: GPT2Config,
-    max_new_tokens: int,
+    counts: dict[str, int],
     sampling: Sampling,
-    num_return_sequences: int,
     seed: int | np.random.Generator | None,
 ) -> None:
     if not prompts or not all(map(len, prompts)):
@@ -233,13 +189,13 @@ def _check(
             f"the prompt has {longest} tokens, but the context window holds {config.n_ctx}, new text included; "
             "shorten the prompt"
         )
-    numbers = ("max_new_tokens", max_new_tokens, 0), ("num_return_sequences", num_return_sequences, 1)
-    for name, number, minimum in numbers:
+    for name, number in counts.items():
+        minimum = int(name == "num_return_sequences")
         if not isinstance(number, (int, np.integer)) or number < minimum:
             raise ValueError(f"{name} must be a whole number of at least {minimum}, not {number}")
     if isinstance(seed, int) and seed < 0:
         raise ValueError(f"seed must be at least 0, not {seed}")
-    if num_return_sequences > 1 and sampling.is_greedy:
+    if counts["num_return_sequences"] > 1 and sampling.is_greedy:
         raise ValueError(
             "greedy decoding gives the same text every time; for num_return_sequences above 1 choose a "
             "temperature, top_k or top_p"

@@ -1,7 +1,8 @@
-"""The parts of GPT-2, as plain functions of arrays, in the order the data meets them.
+"""The parts of GPT-2, as plain functions of arrays, from the simple to the composed.
 
 Leading axes are free everywhere: `x` may be one sequence `[n_seq, n_embd]` or a batch
-`[batch, n_seq, n_embd]`. A parameter is called what the checkpoint calls its tensor: the tensors
+`[batch, n_seq, n_embd]`. A parameter is called what the published
+checkpoint (`model.safetensors` on the Hugging Face hub) calls its tensor: the tensors
 `h.0.mlp.c_fc.weight` and `h.0.mlp.c_fc.bias` arrive here as `mlp(x, c_fc={"weight": ..., "bias": ...}, ...)`.
 
 Sources: Vaswani et al. 2017, "Attention Is All You Need" (arXiv:1706.03762); Radford et al. 2019,
@@ -57,12 +58,12 @@ def positional_embedding(positions: ArrayLike, weight: Array) -> Array:
 
     positions: [..., n_seq] integers, weight (`wpe`): [n_ctx, n_embd] -> [..., n_seq, n_embd]
 
-    Raises ValueError if a position lies beyond the context window.
+    Raises ValueError if a position lies outside the context window.
     """
     positions = np.asarray(positions)
-    if positions.size and positions.max() >= len(weight):
+    if positions.size and not 0 <= positions.min() <= positions.max() < len(weight):
         raise ValueError(
-            f"position {positions.max()} is beyond the context window of {len(weight)} tokens; shorten the text"
+            f"{positions.max() + 1} tokens do not fit the context window of {len(weight)}; shorten the text"
         )
     embedded: Array = weight[positions]
     return embedded
@@ -123,8 +124,8 @@ def gelu(x: Array) -> Array:
     >>> gelu(np.array([-1.0, 0.0, 1.0])).round(4)
     array([-0.1588,  0.    ,  0.8412])
     """
-    y = x * x
-    y *= math.sqrt(2 / math.pi) * 0.044715
+    y = x * (math.sqrt(2 / math.pi) * 0.044715)  # then in place: with new arrays each step would wait for memory
+    y *= x
     y += math.sqrt(2 / math.pi)
     y *= x  # sqrt(2 / π) · (x + 0.044715 · x³)
     np.tanh(y, out=y)
@@ -165,8 +166,7 @@ def softmax(x: Array, out: Array | None = None) -> Array:
     >>> softmax(np.array([0.0, math.log(3.0)]))
     array([0.25, 0.75])
     """
-    y: Array = np.subtract(x, x.max(axis=-1, keepdims=True), out=out)
-    np.exp(y, out=y)
+    y: Array = np.exp(np.subtract(x, x.max(axis=-1, keepdims=True), out=out), out=out)
     y /= y.sum(axis=-1, keepdims=True)
     return y
 
@@ -222,10 +222,10 @@ def attention(q: Array, k: Array, v: Array, *, mask: Array | None = None, scale:
         scores[..., -n_query:] += causal_mask(n_query)  # every query may see all keys left of this square
     if mask is not None:
         scores += mask
-    scores -= scores.max(axis=-1, keepdims=True)
+    scores -= scores.max(axis=-1, keepdims=True)  # from here on softmax(scores) @ v, its division left for the end:
     np.exp(scores, out=scores)
     mixed: Array = scores @ v
-    mixed /= scores.sum(axis=-1, keepdims=True)  # softmax's division, last: n_dim numbers a query and not n_key
+    mixed /= scores.sum(axis=-1, keepdims=True)  # n_dim numbers a query instead of n_key, 5% of a prompt of 1000
     return mixed
 
 

@@ -50,7 +50,9 @@ class GPT2Config:
     activation_function: str = "gelu_new"
     layer_norm_epsilon: float = 1e-5
     scale_attn_weights: bool = True  # divide scores by sqrt(n_embd / n_head)
-    scale_attn_by_inverse_layer_idx: bool = False  # and by the layer's number, from 1 (Mistral's GPT-2s)
+    scale_attn_by_inverse_layer_idx: bool = (
+        False  # and by the layer's number, from 1 (as Stanford's Mistral GPT-2s ask)
+    )
     tie_word_embeddings: bool = True  # the output weights are the token embedding
 
     def __post_init__(self) -> None:
@@ -126,7 +128,8 @@ class KVCache:
 
     Pass the same cache with every next chunk of ids: `gpt2(ids[:5], ..., cache=cache)` and then
     `gpt2(ids[5:], ..., cache=cache)` give the logits of `gpt2(ids, ...)`. The memory for `n_ctx` positions
-    (the model's context window, if None) of every sequence in `batch_shape` is set aside at the start.
+    (the model's context window, if None) of every sequence in `batch_shape` is set aside at the start. `dtype` is
+    best that of the parameters.
     """
 
     def __init__(
@@ -211,11 +214,14 @@ def gpt2(
     make a batch when `pad_left` has aligned their ends. `logits_to_keep` asks for the last positions only (0: all).
     `lm_head` holds the output weights where they are not the token embedding.
 
-    Raises ValueError for no ids, an id outside the vocabulary, or more ids than the context window or the cache hold.
+    Raises ValueError for no ids, an id outside the vocabulary, or more ids than the context window or the cache hold,
+    and TypeError for ids that are no integers.
     """
-    ids = np.asarray(ids)
-    if ids.ndim == 0 or ids.size == 0:
+    ids = np.atleast_1d(ids)
+    if ids.size == 0:
         raise ValueError("no token ids: give at least one, [n_seq] or [batch, n_seq]")
+    if logits_to_keep < 0:
+        raise ValueError(f"logits_to_keep must be at least 0, not {logits_to_keep}")
     n_past = 0 if cache is None else cache.n_seq
     n_key = n_past + ids.shape[-1]
     if cache is not None and n_key > cache.n_ctx:
@@ -226,11 +232,6 @@ def gpt2(
         n_pad = np.asarray(n_pad)[..., None]
         mask = np.where(np.arange(n_key) < n_pad, np.float32(MASKED), np.float32(0))[..., None, None, :]
         positions = np.maximum(positions - n_pad, 0)  # [..., n_seq]
-    if positions.max() >= config.n_ctx:
-        raise ValueError(
-            f"{positions.max() + 1} tokens do not fit the context window of {config.n_ctx}; shorten the text"
-        )
-
     x = token_embedding(ids, **wte) + positional_embedding(positions, **wpe)  # [..., n_seq, n_embd]
     for layer, block in enumerate(h):
         x = transformer_block(

@@ -1,4 +1,4 @@
-"""A model and its tokenizer in one hand: from a prompt's text to new text."""
+"""A model with its tokenizer: from a prompt's text to new text."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from numpygpt.model import GPT2Config, Params, gpt2
 from numpygpt.sampling import Sampling
 from numpygpt.tokenizer import Tokenizer
 
+FETCH = "python -m numpygpt.hub download gpt2"
 EMBEDDED_MODEL = [Path(__file__).parent / "weights" / "stories", Path(__file__).parents[1] / "weights" / "stories"]
 
 
@@ -106,6 +107,10 @@ class GPT2:
 
         `generate` and `stream` are made of this. The options are theirs.
         """
+        if not prompts:
+            raise ValueError("no prompt: give a text, or a list of texts")
+        if not all(isinstance(prompt, str) for prompt in prompts):
+            raise TypeError("a prompt is text; `numpygpt.generate.generate` continues token ids")
         stops = [stop_strings] if isinstance(stop_strings, str) else list(stop_strings)
         if not all(stops):
             raise ValueError("a stop string is empty; it would end every text before its first character")
@@ -132,11 +137,17 @@ class GPT2:
             yield texts
 
 
-def default_model() -> Path | None:
-    """Find the model to use where none is named: the official `gpt2` if it is on disk, else the embedded one."""
+def default_model() -> Path:
+    """Find the model to use where none is named: the official `gpt2` if it is on disk, else the embedded one.
+
+    Raises FileNotFoundError where there is neither.
+    """
     from numpygpt import hub
 
-    return hub.find("gpt2") or next(filter(Path.is_dir, EMBEDDED_MODEL), None)
+    folder = hub.find("gpt2") or next(filter(Path.is_dir, EMBEDDED_MODEL), None)
+    if folder is None:
+        raise FileNotFoundError(f"no model is on this disk yet; {FETCH} fetches the official one (548 MB)")
+    return folder
 
 
 def _find_or_download(name_or_folder: str) -> Path:

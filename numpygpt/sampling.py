@@ -22,7 +22,8 @@ def apply_repetition_penalty(logits: Array, previous_ids: Sequence[ArrayLike], p
 
     logits: [n_sequence, n_vocab], previous_ids: the ids of each sequence so far -> [n_sequence, n_vocab]
 
-    Source: Keskar et al. 2019, "CTRL" (arXiv:1909.05858), section 4.1.
+    Source: Keskar et al. 2019, "CTRL" (arXiv:1909.05858), section 4.1, which divides; `transformers` multiplies where
+    dividing would make a token likelier.
 
     >>> apply_repetition_penalty(np.array([[2.0, -2.0, 1.0]]), [[0, 1]], penalty=2.0)
     array([[ 1., -4.,  1.]])
@@ -32,7 +33,8 @@ def apply_repetition_penalty(logits: Array, previous_ids: Sequence[ArrayLike], p
         ids = np.asarray(previous, dtype=np.intp)
         ids = ids[ids < len(row)]  # the others stand for no token that could be chosen
         seen = row[ids]
-        row[ids] = np.where(seen < 0, seen * penalty, seen / penalty)
+        with np.errstate(over="ignore"):  # to -inf: as unlikely as can be
+            row[ids] = np.where(seen < 0, seen * penalty, seen / penalty)
     return penalised
 
 
@@ -60,7 +62,7 @@ def apply_top_k(logits: Array, top_k: int) -> Array:
 
 
 def apply_top_p(logits: Array, top_p: float) -> Array:
-    """Keep the fewest likely tokens that have the probability `top_p` together; the others become -inf.
+    """Keep the likeliest tokens whose probabilities add up to at least `top_p`; the others become -inf.
 
     logits: [..., n_vocab] -> [..., n_vocab]. The likeliest token is always kept.
 

@@ -13,15 +13,15 @@ from numpygpt import GPT2, GPT2Config, gpt2
 from numpygpt import generate as generate_module
 from numpygpt.generate import (
     CONTEXT_WINDOW,
-    END_OF_TEXT,
+    ENDED,
     MAX_NEW_TOKENS,
     STOP_STRING,
     Continuation,
-    PromptLookup,
     generate,
 )
 from numpygpt.layers import Array
 from numpygpt.model import Params, pad_left
+from numpygpt.prompt_lookup import PromptLookup
 from numpygpt.sampling import Sampling, apply_repetition_penalty
 
 CONFIG = GPT2Config(vocab_size=300, n_ctx=64, n_embd=32, n_layer=2, n_head=4)
@@ -186,7 +186,7 @@ def test_a_sequence_that_ended_costs_no_more_work(fed: list[Array]) -> None:
     eos = without_cache(PROMPTS[1], 20)[4]
     continuations = decode([PROMPTS[1], PROMPTS[0]], eos_token_id=eos)
     n_rows = [len(ids) for ids in fed]
-    lasted = sorted(len(c.ids) + (c.finish_reason == END_OF_TEXT) for c in continuations)
+    lasted = sorted(len(c.ids) + (c.finish_reason == ENDED) for c in continuations)
     assert lasted[0] < lasted[1]
     assert n_rows == [2] * lasted[0] + [1] * (lasted[1] - lasted[0])
 
@@ -199,7 +199,7 @@ def test_the_end_of_text_token_ends_a_sequence_and_is_not_part_of_it() -> None:
     eos = ids[4]
     (continuation,) = decode([PROMPTS[1]], eos_token_id=eos)
     assert continuation.ids == ids[: ids.index(eos)]
-    assert continuation.finish_reason == END_OF_TEXT
+    assert continuation.finish_reason == ENDED
 
 
 def test_an_end_of_text_token_in_the_prompt_ends_nothing() -> None:
@@ -257,7 +257,7 @@ def test_sequences_that_end_at_different_times_do_not_disturb_each_other(seed: i
     for i, continuation in zip(order, continuations, strict=True):
         n_kept = ids[i].index(eos) if eos in ids[i] else 24
         assert continuation.ids == ids[i][:n_kept]
-        assert continuation.finish_reason == (END_OF_TEXT if eos in ids[i] else MAX_NEW_TOKENS)
+        assert continuation.finish_reason == (ENDED if eos in ids[i] else MAX_NEW_TOKENS)
 
 
 def test_every_step_is_yielded_from_before_the_first_token() -> None:

@@ -44,7 +44,7 @@ def test_token_embedding_wants_integers() -> None:
 def test_positional_embedding_ends_with_the_context_window() -> None:
     weight = normal(5, 3)
     np.testing.assert_array_equal(layers.positional_embedding([0, 4], weight), weight[[0, 4]])
-    with pytest.raises(ValueError, match="position 5 is beyond the context window of 5 tokens"):
+    with pytest.raises(ValueError, match="6 tokens do not fit the context window of 5"):
         layers.positional_embedding([4, 5], weight)
 
 
@@ -113,6 +113,11 @@ def test_softmax_does_not_overflow_and_can_work_in_place() -> None:
     result = layers.softmax(x, out=x)
     assert result is x
     np.testing.assert_allclose(x, [[0.5, 0.5], [0.0, 1.0]])
+
+
+@pytest.mark.parametrize("function", [layers.gelu, layers.softmax])
+def test_whole_numbers_are_numbers_too(function: Any) -> None:
+    np.testing.assert_array_equal(function(np.array([1, 2, 3])), function(np.array([1.0, 2.0, 3.0])))
 
 
 @pytest.mark.parametrize("shape", [(4,), (1, 4), (3, 4), (2, 3, 4), (2, 0, 4)])

@@ -19,7 +19,7 @@ import pytest
 from conftest import REFERENCE
 from models import random_params
 
-from numpygpt import GPT2, GPT2Config, Tokenizer, __version__, checkpoint
+from numpygpt import GPT2, GPT2Config, Tokenizer, __version__, checkpoint, hub, pretrained
 from numpygpt import __main__ as command
 
 COMMAND = [sys.executable, "-m", "numpygpt"]
@@ -418,7 +418,8 @@ def test_a_mistake_in_an_option_does_not_wait_for_the_model(call: Call) -> None:
 
 
 def test_without_a_model_on_disk_the_command_says_how_to_get_one(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command, "default_model", lambda: None)
+    monkeypatch.setattr(hub, "find", lambda name: None)
+    monkeypatch.setattr(pretrained, "EMBEDDED_MODEL", [])
     assert "python -m numpygpt.hub download gpt2" in one_line(*call(PROMPT))
 
 

@@ -168,10 +168,17 @@ def test_selected_rows_of_a_cache_go_on_alone(tiny: GPT2, expected: dict[str, Ar
     np.testing.assert_allclose(logits, expected["logits"][[1, 1, 0], 10:], rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize("ids", [[], [[]], 5])
+@pytest.mark.parametrize("ids", [[], [[]]])
 def test_no_ids_are_an_error(tiny: GPT2, ids: Any) -> None:
     with pytest.raises(ValueError, match="no token ids"):
         tiny.logits(np.array(ids, dtype=int))
+
+
+def test_what_is_no_count_of_logits_or_no_id_is_an_error(tiny: GPT2) -> None:
+    with pytest.raises(ValueError, match="logits_to_keep must be at least 0, not -1"):
+        gpt2([1, 2], **tiny.params, config=tiny.config, logits_to_keep=-1)
+    with pytest.raises(TypeError, match="token ids must be integers"):
+        tiny.logits("Once upon a time")
 
 
 def test_an_id_outside_the_vocabulary_is_an_error(tiny: GPT2) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from models import random_params
 
 from numpygpt import GPT2, GPT2Config, Tokenizer, checkpoint, hub, pretrained
-from numpygpt.generate import CONTEXT_WINDOW, END_OF_TEXT, MAX_NEW_TOKENS, STOP_STRING, generate
+from numpygpt.generate import CONTEXT_WINDOW, ENDED, MAX_NEW_TOKENS, STOP_STRING, generate
 from numpygpt.model import gpt2
 from numpygpt.pretrained import GrowingText
 from numpygpt.sampling import Sampling
@@ -155,7 +155,7 @@ def test_texts_of_a_batch_end_each_for_its_own_reason(script: Script) -> None:
     script({"1": "one.", "2": "two, stop. And more", "3": "three " * 9})
     texts = last(WIDE.grow(["1", "2", "3"], 12, stop_strings=" stop"))
     assert [text.text for text in texts] == ["one.", "two,", TOKENIZER.decode(TOKENIZER.encode("three " * 9)[:12])]
-    assert [text.finish_reason for text in texts] == [END_OF_TEXT, STOP_STRING, MAX_NEW_TOKENS]
+    assert [text.finish_reason for text in texts] == [ENDED, STOP_STRING, MAX_NEW_TOKENS]
 
 
 # Pieces of characters
@@ -210,7 +210,7 @@ def test_the_text_ends_before_a_stop_string(script: Script, text: str, stops: st
     assert WIDE.generate(">", 100, stop_strings=stops) == expected
     assert "".join(WIDE.stream(">", 100, stop_strings=stops)) == expected
     (grown,) = last(WIDE.grow([">"], 100, stop_strings=stops))
-    assert grown.finish_reason == (END_OF_TEXT if expected == text else STOP_STRING)
+    assert grown.finish_reason == (ENDED if expected == text else STOP_STRING)
 
 
 def test_a_token_may_hold_the_end_of_a_stop_string_and_more(script: Script) -> None:
@@ -323,8 +323,13 @@ def test_a_prompt_that_is_no_text_is_a_type_error(prompt: Any) -> None:
 
 
 def test_no_prompts_are_an_error() -> None:
-    with pytest.raises(ValueError, match="prompt"):
+    with pytest.raises(ValueError, match="no prompt: give a text"):
         MODEL.generate([])
+
+
+def test_token_ids_are_no_prompt() -> None:
+    with pytest.raises(TypeError, match="a prompt is text"):
+        MODEL.generate([46, 77])  # type: ignore[list-item]
 
 
 # Models
@@ -371,7 +376,8 @@ def test_the_default_model_is_the_official_one_and_else_the_embedded_one(
     embedded = tmp_path / "embedded"
     monkeypatch.setattr(pretrained, "EMBEDDED_MODEL", [tmp_path / "wheel", embedded])
     monkeypatch.setattr(hub, "find", lambda name: None)
-    assert pretrained.default_model() is None
+    with pytest.raises(FileNotFoundError, match="no model is on this disk yet"):
+        pretrained.default_model()
     embedded.mkdir()
     assert pretrained.default_model() == embedded
     monkeypatch.setattr(hub, "find", lambda name: tmp_path / name)
