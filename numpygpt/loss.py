@@ -160,10 +160,8 @@ def main(argv: list[str] | None = None) -> None:
     with friendly_exit(parser.prog):
         from numpygpt.pretrained import GPT2, default_model
 
-        text, name = _read(options.file), options.model or default_model()
-        if name is None:
-            raise ValueError("there is no model on this machine: name one with --model, such as gpt2")
-        model = GPT2.from_pretrained(name)
+        text = _read(options.file)
+        model = GPT2.from_pretrained(options.model or default_model())
         result = text_loss(
             text, model.params, model.config, model.tokenizer, stride=options.stride, progress=sys.stderr.isatty()
         )

@@ -155,8 +155,12 @@ def test_bad_input_is_one_line(
 def test_without_a_model_on_the_machine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("numpygpt.pretrained.default_model", lambda: None)
+    monkeypatch.setattr("numpygpt.hub.find", lambda name: None)
+    monkeypatch.setattr("numpygpt.pretrained.EMBEDDED_MODEL", [])
     (tmp_path / "text.txt").write_text("some text")
-    with pytest.raises(SystemExit):
+    with pytest.raises(SystemExit) as exit_info:
         loss.main([str(tmp_path / "text.txt")])
-    assert "there is no model on this machine: name one with --model" in capsys.readouterr().err
+    assert exit_info.value.code == 2
+    error = capsys.readouterr().err
+    assert error.startswith("python -m numpygpt.loss: no model is on this disk yet; python -m numpygpt.hub download ")
+    assert error.count("\n") == 1
