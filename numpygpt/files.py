@@ -10,6 +10,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+TEMPORARY = f".{'[0-9a-f]' * 16}.tmp"  # the names, as a glob, of what is being written; a killed process leaves it
+
 
 @contextmanager
 def written_whole(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:

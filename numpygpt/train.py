@@ -10,7 +10,7 @@ text that it has not seen. Of fewer than 100 items, the last twentieth of the to
 In FOLDER stand a model folder, rewritten at every evaluation, the loss curve in `loss.csv`, and `training/` with
 what the run needs to go on: the tokens, memory-mapped, and the state in one file.
 
-One step: draw a batch, compute its gradients in parts, half of them on either core; clip them; move the weights.
+One step: draw a batch, compute its gradients in parts, shared out among the threads; clip them; move the weights.
 """
 
 from __future__ import annotations
@@ -21,12 +21,14 @@ import io
 import json
 import math
 import os
+import re
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -37,7 +39,7 @@ from numpy.typing import NDArray
 
 from numpygpt import backward, checkpoint
 from numpygpt.checkpoint import flatten, unflatten
-from numpygpt.files import written_whole
+from numpygpt.files import TEMPORARY, written_whole
 from numpygpt.generate import generate
 from numpygpt.layers import Array
 from numpygpt.loss import cross_entropy
@@ -45,9 +47,8 @@ from numpygpt.model import GPT2Config, Params, gpt2, parameter_shapes
 from numpygpt.pretrained import GPT2
 from numpygpt.safetensors import SafetensorsFile, load_file, save_file
 from numpygpt.sampling import Sampling
-from numpygpt.tokenizer import Tokenizer
+from numpygpt.tokenizer import END_OF_TEXT, Tokenizer
 
-END_OF_TEXT = "<|endoftext|>"
 HELD_OUT_EVERY = 100  # of the items
 HELD_OUT_SHARE = 1 / 20  # of the tokens, where there are fewer items than that
 PIECE = 2**20  # characters encoded at once: a longer item is cut at the end of a line
@@ -56,7 +57,6 @@ MICRO_TOKENS = 512  # tokens that a thread computes at once: what they need almo
 
 Tokens = NDArray[np.integer]
 STATE = "state.safetensors"
-TEMPORARY = "." + "[0-9a-f]" * 16 + ".tmp"  # what numpygpt.files calls a file that is being written
 BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "OMP_NUM_THREADS")
 
 
@@ -64,18 +64,20 @@ class TrainingError(ValueError):
     """A run that cannot start or go on; the message says why and what to do."""
 
 
-def _option(default: Any, help_text: str) -> Any:
-    return field(default=default, metadata={"help": help_text})
+def _option(default: Any, help_text: str, metavar: str | None = None) -> Any:
+    return field(default=default, metadata={"help": help_text, "metavar": metavar})
 
 
 @dataclass(frozen=True)
 class Options:
     """What a run is asked to do, under the names of the command line's options; None is "not said"."""
 
-    init: str | None = _option(None, "a model to start from, its folder or name, instead of a new one")
+    init: str | None = _option(None, "a model to start from, its folder or name, instead of a new one", "NAME")
     merges: int | None = _option(None, "use the first so many of GPT-2's merges as vocabulary (default: all)")
     vocab_size: int | None = _option(None, "learn a vocabulary of this size from the text instead")
-    config: str | None = _option(None, "a folder whose config.json gives the shape; the next four go before it")
+    config: str | None = _option(
+        None, "a folder whose config.json gives the shape; the next four options override it", "FOLDER"
+    )
     n_layer: int | None = _option(None, "layers (default: 6)")
     n_head: int | None = _option(None, "attention heads (default: 8)")
     n_embd: int | None = _option(None, "width (default: 256)")
@@ -83,7 +85,9 @@ class Options:
     steps: int = _option(1000, "how many batches to learn from")
     hours: float | None = _option(None, "instead of --steps: as many as fit, at the speed of the first")
     batch_size: int = _option(24, "sequences of n_ctx tokens that make a step")
-    micro_batch: int = _option(0, "how many of them a thread computes at once, adding up the gradients; 0: few")
+    micro_batch: int = _option(
+        0, f"how many of them a thread computes at once, adding up gradients; 0: as many as make {MICRO_TOKENS} tokens"
+    )
     threads: int = _option(0, "how many share out a batch; 0: one for every core")
     lr: float = _option(1e-3, "learning rate after the warm-up")
     lr_end: float = _option(0.0, "learning rate at the end of the cosine")
@@ -99,8 +103,17 @@ class Options:
     validation_tokens: int = _option(100_000, "held-out tokens that an evaluation uses at most")
     keep_best: bool = _option(False, "save the weights of the lowest validation loss instead of the last")
     float16: bool = _option(False, "save the model in half the size")
-    prompt: str = _option("", "the beginning of the samples")
+    prompt: str = _option("", "the beginning of the samples", "TEXT")
     sample_tokens: int = _option(60, "the length of the samples")
+
+
+def flag(name: str) -> str:
+    """Return an option's name as it is typed.
+
+    >>> flag("n_layer")
+    '--n-layer'
+    """
+    return "--" + name.replace("_", "-")
 
 
 SHAPE = {"n_layer": 6, "n_head": 8, "n_embd": 256, "n_ctx": 256}  # of a model that one hour of two cores can train
@@ -113,7 +126,7 @@ def read_pieces(paths: Iterable[str | os.PathLike[str]]) -> Iterator[tuple[int, 
     """Yield the number of each item, from 0, and its text; an item longer than PIECE comes in several pieces.
 
     Items end at a line `<|endoftext|>` and at the end of a file. Empty ones do not count, and newlines at either end
-    are no part of an item.
+    are no part of an item, nor is the byte order mark that may begin a file.
 
     Raises TrainingError where a file is not UTF-8.
     """
@@ -134,7 +147,7 @@ def read_pieces(paths: Iterable[str | os.PathLike[str]]) -> Iterator[tuple[int, 
 def _lines(paths: Iterable[str | os.PathLike[str]]) -> Iterator[str]:
     for path in paths:
         try:
-            with open(path, encoding="utf-8") as file:
+            with open(path, encoding="utf-8-sig") as file:
                 yield from file
         except UnicodeDecodeError:
             raise TrainingError(f"{path} is not UTF-8 text; convert it first") from None
@@ -219,7 +232,8 @@ def initialise(config: GPT2Config, seed: int) -> Params:
     Matrices are normal with a standard deviation of 0.02, those that add to the residual stream 1 / sqrt(2 · n_layer)
     of it, so that the stream's variance does not grow with depth; biases are 0, scales 1.
 
-    Source: Radford et al. 2019, section 2.3, and its released code.
+    Source: Radford et al. 2019, section 2.3, for the scaling; 0.02 for both embeddings as in `transformers` (OpenAI's
+    code has 0.01 for wpe).
     """
     rng = np.random.default_rng([seed, 1])
     tensors: dict[str, Array] = {}
@@ -271,7 +285,8 @@ class AdamW:
         w = w - lr · weight_decay · w        for matrices only
         w = w - lr · m̂ / (sqrt(v̂) + eps)     m̂ = m / (1 - β1ᵗ), v̂ = v / (1 - β2ᵗ): means since the start
 
-    Source: Loshchilov & Hutter 2019, "Decoupled Weight Decay Regularization" (arXiv:1711.05101), algorithm 2.
+    Source: Loshchilov & Hutter 2019, "Decoupled Weight Decay Regularization" (arXiv:1711.05101), algorithm 2 (the decay
+    times lr, as PyTorch does).
     """
 
     options: Options
@@ -433,18 +448,37 @@ def start(texts: Sequence[str], folder: Path, options: Options, say: Callable[[s
     request = {"texts": list(texts), **dataclasses.asdict(options)}
     files = text_files(texts)
     config, params, tokenizer = load_or_initialise(files, options)
-    folder.mkdir(parents=True, exist_ok=True)
-    tokenizer.save(folder)
-    say(f"encoding {len(files)} text files with {tokenizer.n_vocab} tokens")
-    write_tokens(files, tokenizer, folder)
-    tokens, _ = load_tokens(folder, tokenizer, config.n_ctx)
     tensors = {name: np.array(tensor, np.float32) for name, tensor in flatten(params).items()}  # writable copies
     options = dataclasses.replace(options, threads=options.threads or default_threads())
     run = Run(request, options, config, tokenizer, tensors, AdamW.start(options, tensors))
-    if options.hours is not None:
-        run.options = run.optimiser.options = dataclasses.replace(options, steps=_steps_in(options.hours, run, tokens))
-    run.save(folder / STATE)
+    with _folder_unless_it_fails(folder):
+        (folder / STATE).unlink(missing_ok=True)  # of the run that is overwritten
+        tokenizer.save(folder)
+        say(f"encoding {_count(len(files), 'text file')} into a vocabulary of {tokenizer.n_vocab} tokens")
+        write_tokens(files, tokenizer, folder)
+        tokens, _ = load_tokens(folder, tokenizer, config.n_ctx)
+        if options.hours is not None:
+            steps = _steps_in(options.hours, run, tokens)
+            run.options = run.optimiser.options = dataclasses.replace(options, steps=steps)
+        run.save(folder / STATE)
     return run
+
+
+@contextmanager
+def _folder_unless_it_fails(folder: Path) -> Iterator[None]:
+    """Make a folder, and remove what was made where the run cannot start: text too short, say, or a full disk."""
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except BaseException:
+        if made:
+            shutil.rmtree(made[-1], ignore_errors=True)
+        raise
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _steps_in(hours: float, run: Run, tokens: Tokens) -> int:
@@ -482,14 +516,17 @@ def load_or_initialise(files: Sequence[Path], options: Options) -> tuple[GPT2Con
         contradicting = [name for name in names if getattr(options, name) is not None]
         if contradicting:
             raise TrainingError(
-                f"a model to fine-tune has its shape and vocabulary already: leave out {contradicting[0]}"
+                f"a model to fine-tune has its shape and vocabulary already: leave out {flag(contradicting[0])}"
             )
         model = GPT2.from_pretrained(options.init)
         return model.config, model.params, model.tokenizer
     tokenizer = make_tokenizer(files, options)
     shape = SHAPE if options.config is None else dataclasses.asdict(checkpoint.load_config(options.config))
     said = {name: getattr(options, name) for name in SHAPE if getattr(options, name) is not None}
-    config = GPT2Config(**{**shape, **said, "vocab_size": tokenizer.n_vocab})
+    try:
+        config = GPT2Config(**{**shape, **said, "vocab_size": tokenizer.n_vocab})
+    except ValueError as error:
+        raise TrainingError(re.sub("|".join(SHAPE), lambda name: flag(name[0]), str(error))) from None
     return config, initialise(config, options.seed), tokenizer
 
 
@@ -506,7 +543,7 @@ def make_tokenizer(files: Sequence[Path], options: Options) -> Tokenizer:
     if options.merges is None:
         return tokenizer
     if not 0 <= options.merges <= len(tokenizer.merges):
-        raise TrainingError(f"merges must be from 0 to GPT-2's {len(tokenizer.merges)}, not {options.merges}")
+        raise TrainingError(f"--merges must be from 0 to GPT-2's {len(tokenizer.merges)}, not {options.merges}")
     return Tokenizer(tokenizer.merges[: options.merges])
 
 
@@ -517,8 +554,8 @@ def resume(texts: Sequence[str], folder: Path, options: Options, say: Callable[[
     for name, value in request.items():
         if stored.get(name) != value:
             raise TrainingError(
-                f"{folder.parent} holds a run with {name} {stored.get(name)}, not {value}: give the same options to go "
-                "on with it, --overwrite to start anew, or another folder"
+                f"{folder.parent} holds a run with {_as_typed(name, stored.get(name))}, not {_as_typed(name, value)}: "
+                "give the same to go on with it, --overwrite to start anew, or another folder"
             )
     run = Run.load(folder)
     if run.step == run.options.steps:
@@ -528,6 +565,14 @@ def resume(texts: Sequence[str], folder: Path, options: Options, say: Callable[[
         )
     say(f"going on after step {run.step}")
     return run
+
+
+def _as_typed(name: str, value: Any) -> str:
+    if name == "texts":
+        return " ".join(value)
+    if value is None or value is False:
+        return f"no {flag(name)}"
+    return flag(name) if value is True else f"{flag(name)} {value}"
 
 
 # ---- The loop
@@ -556,7 +601,6 @@ def train(
     else:
         if out.is_file() or (not overwrite and out.is_dir() and set(os.listdir(out)) - {folder.name}):
             raise TrainingError(f"{out} exists and holds no run of this program: give another folder, or --overwrite")
-        (folder / STATE).unlink(missing_ok=True)
         run = start(texts, folder, options, say)
     _clear_leftovers(out)
     tokens, held_out = load_tokens(folder, run.tokenizer, run.config.n_ctx)
@@ -588,17 +632,19 @@ def check_options(options: Options) -> None:
     for name in ("steps", "hours", "batch_size", "lr", "clip", "eps", "evaluate_every", "sample_tokens"):
         value = getattr(options, name)
         if value is not None and not 0 < value < math.inf:
-            raise TrainingError(f"{name} must be above 0, not {value}")
+            raise TrainingError(f"{flag(name)} must be above 0, not {value}")
     for name in ("micro_batch", "threads", "warmup", "weight_decay", "lr_end", "seed"):
         if not 0 <= getattr(options, name) < math.inf:
-            raise TrainingError(f"{name} must be at least 0, not {getattr(options, name)}")
+            raise TrainingError(f"{flag(name)} must be at least 0, not {getattr(options, name)}")
     for name in ("dropout", "beta1", "beta2"):
         if not 0 <= getattr(options, name) < 1:
-            raise TrainingError(f"{name} must be at least 0 and below 1, not {getattr(options, name)}")
+            raise TrainingError(f"{flag(name)} must be at least 0 and below 1, not {getattr(options, name)}")
     if options.validation_tokens < 2:
-        raise TrainingError(f"validation_tokens must be at least 2, not {options.validation_tokens}")
+        raise TrainingError(f"--validation-tokens must be at least 2, not {options.validation_tokens}")
+    if options.vocab_size is not None and options.vocab_size < 257:
+        raise TrainingError(f"--vocab-size must be at least 257 (the bytes, {END_OF_TEXT}), not {options.vocab_size}")
     if options.merges is not None and options.vocab_size is not None:
-        raise TrainingError("give merges (of GPT-2's) or vocab_size (learned from the text), not both")
+        raise TrainingError("give --merges (of GPT-2's) or --vocab-size (learned from the text), not both")
 
 
 def train_step(run: Run, workers: Workers, tokens: Tokens) -> float:
@@ -629,10 +675,10 @@ def describe(run: Run, tokens: Tokens, held_out: Tokens) -> str:
     """Say in two lines what is trained on what."""
     config, n_params = run.config, sum(tensor.size for tensor in run.tensors.values())
     return (
-        f"{n_params / 1e6:.2f} M parameters: {config.n_layer} layers, {config.n_head} heads, width {config.n_embd}, "
-        f"{config.vocab_size} tokens, context {config.n_ctx}\n"
-        f"{len(tokens)} tokens to learn from, {len(held_out)} held out; {run.options.steps} steps of "
-        f"{run.options.batch_size * config.n_ctx} tokens, {run.options.threads} threads"
+        f"{n_params / 1e6:.2f} M parameters: {_count(config.n_layer, 'layer')}, {_count(config.n_head, 'head')}, "
+        f"width {config.n_embd}, {config.vocab_size} tokens, context {config.n_ctx}\n"
+        f"{len(tokens)} tokens to learn from, {len(held_out)} held out; {_count(run.options.steps, 'step')} of "
+        f"{run.options.batch_size * config.n_ctx} tokens, {_count(run.options.threads, 'thread')}"
     )
 
 
@@ -757,13 +803,13 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--out", metavar="FOLDER", required=True, help="where the model folder and the run's state go")
     parser.add_argument("--overwrite", action="store_true", help="start anew in a folder that holds something already")
     for option in dataclasses.fields(Options):
-        flag, kind = "--" + option.name.replace("_", "-"), str(option.type).split(" ")[0]
+        kind = str(option.type).split(" ")[0]
         if kind == "bool":
-            parser.add_argument(flag, action="store_true", help=option.metadata["help"])
+            parser.add_argument(flag(option.name), action="store_true", help=option.metadata["help"])
         else:
             parser.add_argument(
-                flag,
-                metavar=kind.upper(),
+                flag(option.name),
+                metavar=option.metadata["metavar"] or {"int": "N", "float": "X"}[kind],
                 type={"int": int, "float": float, "str": str}[kind],
                 default=option.default,
                 help=option.metadata["help"]

@@ -165,6 +165,13 @@ def test_items_end_at_separators_and_files(tmp_path: Path, monkeypatch: pytest.M
     assert [text for _, text in pieces] == ["one\n", "\nmore <|endoftext|>\n", "two\n", "three"]
 
 
+def test_a_byte_order_mark_is_no_text(tmp_path: Path) -> None:
+    first, second = tmp_path / "1.txt", tmp_path / "2.txt"
+    first.write_bytes(b"\xef\xbb\xbfone\n")
+    second.write_bytes(b"\xef\xbb\xbf<|endoftext|>\n two")
+    assert list(train.read_pieces([first, second])) == [(0, "one"), (1, " two")]
+
+
 def test_every_hundredth_item_is_held_out(text: str, tmp_path: Path) -> None:
     tokenizer = Tokenizer([])
     train.write_tokens([text], tokenizer, tmp_path)
@@ -262,6 +269,9 @@ def test_a_run_leaves_a_model_folder_and_its_loss_curve(text: str, tmp_path: Pat
     bits = loss * (len(held_out) - 1) / math.log(2) / n_bytes
     assert float(rows[-1]["validation_bits_per_byte"]) == pytest.approx(bits, rel=1e-6)
     assert any("validation loss" in line for line in lines)
+    assert lines[0] == "encoding 1 text file into a vocabulary of 257 tokens"
+    assert ": 1 layer, 2 heads, width 16, 257 tokens, context 16\n" in lines[1]
+    assert lines[1].endswith("; 4 steps of 48 tokens, 1 thread")
 
 
 def test_transformers_opens_the_result(text: str, tmp_path: Path) -> None:
@@ -304,7 +314,7 @@ def test_fine_tunes_a_model_folder(text: str, tmp_path: Path) -> None:
     _, params, _ = checkpoint.load(tmp_path / "first")
     np.testing.assert_allclose(run.tensors["wpe.weight"], params["wpe"]["weight"], atol=1e-7)
     assert run.config.n_embd == 16
-    with pytest.raises(TrainingError, match="leave out n_embd"):
+    with pytest.raises(TrainingError, match="leave out --n-embd"):
         train.train([text], tmp_path / "third", Options(init=str(tmp_path / "first"), n_embd=8), say=say_nothing)
 
 
@@ -392,7 +402,10 @@ def test_text_that_cannot_be_learned_from(
 ) -> None:
     (tmp_path / "text").write_bytes(content)
     assert message in fails(capsys, str(tmp_path / "text"), "--out", str(tmp_path / "out"))
-    assert not (tmp_path / "out/model.safetensors").exists()
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "out").mkdir()  # a folder that was there stays there
+    fails(capsys, str(tmp_path / "text"), "--out", str(tmp_path / "out"))
+    assert not list((tmp_path / "out").iterdir())
     (tmp_path / "text").write_text("A text that is long enough. " * 20)
     run_main(str(tmp_path / "text"), "--out", str(tmp_path / "out"))  # the mistake left nothing in the way
     assert (tmp_path / "out/model.safetensors").exists()
@@ -425,8 +438,11 @@ def test_an_output_folder_with_another_run(text: str, tmp_path: Path, capsys: py
     run_main(text, "--out", out)
     before = (tmp_path / "out/training" / train.STATE).read_bytes()
     capsys.readouterr()
-    assert "holds a run with lr 0.001, not 0.5" in fails(capsys, text, "--out", out, "--lr", "0.5")
+    assert "holds a run with --lr 0.001, not --lr 0.5: " in fails(capsys, text, "--out", out, "--lr", "0.5")
+    assert "holds a run with no --keep-best, not --keep-best: " in fails(capsys, text, "--out", out, "--keep-best")
+    assert f"with {text}, not {text} {text}: " in fails(capsys, text, text, "--out", out)
     assert "holds a finished run" in fails(capsys, text, "--out", out)
+    fails(capsys, text + "missing", "--out", out, "--overwrite")
     assert (tmp_path / "out/training" / train.STATE).read_bytes() == before
     run_main(text, "--out", out, "--lr", "0.5", "--overwrite")
     assert train.read_state(tmp_path / "out/training")["request"]["lr"] == 0.5
@@ -492,14 +508,17 @@ def test_a_full_disk_keeps_the_last_state(
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--batch-size", "0"], "batch_size must be above 0, not 0"),
-        (["--dropout", "1"], "dropout must be at least 0 and below 1"),
-        (["--warmup", "-1"], "warmup must be at least 0"),
-        (["--lr", "nan"], "lr must be above 0, not nan"),
-        (["--validation-tokens", "1"], "validation_tokens must be at least 2"),
-        (["--vocab-size", "300"], "give merges (of GPT-2's) or vocab_size"),
-        (["--merges", "60000"], "merges must be from 0 to GPT-2's 50000"),
-        (["--n-embd", "15"], "n_embd 15 is not a multiple of n_head 2"),
+        (["--batch-size", "0"], "--batch-size must be above 0, not 0"),
+        (["--sample-tokens", "0"], "--sample-tokens must be above 0, not 0"),
+        (["--dropout", "1"], "--dropout must be at least 0 and below 1"),
+        (["--warmup", "-1"], "--warmup must be at least 0"),
+        (["--lr", "nan"], "--lr must be above 0, not nan"),
+        (["--validation-tokens", "1"], "--validation-tokens must be at least 2"),
+        (["--vocab-size", "300"], "give --merges (of GPT-2's) or --vocab-size"),
+        (["--vocab-size", "256"], "--vocab-size must be at least 257 (the bytes, <|endoftext|>), not 256"),
+        (["--merges", "60000"], "--merges must be from 0 to GPT-2's 50000"),
+        (["--n-embd", "15"], "--n-embd 15 is not a multiple of --n-head 2"),
+        (["--n-layer", "0"], "--n-layer must be a whole number above 0, not 0"),
         (["--n-layer", "none"], "invalid int value"),
     ],
 )
