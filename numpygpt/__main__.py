@@ -76,6 +76,13 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         default=[],
         help='stop before this text; "\\n" is a line\'s end; may be repeated',
     )
+    text.add_argument(
+        "--prompt-lookup-num-tokens",
+        type=number(int, 0),
+        metavar="N",
+        default=0,
+        help="guess N tokens ahead where the text repeats itself: the same text, sooner (try 15)",
+    )
     text.add_argument("--no-prompt", action="store_true", help="print the new text alone")
     text.add_argument("--stats", action="store_true", help="tell the speed on standard error, as on a terminal")
     options = parser.parse_args(argv)
@@ -108,6 +115,7 @@ def write(model: GPT2, prompt: str, options: argparse.Namespace) -> None:
         num_return_sequences=options.num_return_sequences,
         stop_strings=[stop.replace("\\n", "\n") for stop in options.stop],
         seed=options.seed,
+        prompt_lookup_num_tokens=options.prompt_lookup_num_tokens,
         **sampling_options(options),
     )
     shown = "" if options.no_prompt else prompt

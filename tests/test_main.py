@@ -114,6 +114,7 @@ def test_the_new_text_can_be_had_alone(tiny: GPT2) -> None:
         (["--top-k", "5", "--seed", "4"], {"top_k": 5, "seed": 4}),
         (["--top-p", "0.5", "--seed", "5"], {"top_p": 0.5, "seed": 5}),
         (["--top-k", "99999999999", "--temperature", "0"], {}),
+        (["--prompt-lookup-num-tokens", "15"], {"prompt_lookup_num_tokens": 15}),
     ],
 )
 def test_options_reach_generate(arguments: list[str], options: dict[str, Any], call: Call, tiny: GPT2) -> None:
