@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.tokenizers import ENCODERS, Encode, texts
+from benchmarks.encoders import ENCODERS, Encode, texts
 from numpygpt import GPT2Config, Tokenizer, checkpoint, hub
 from numpygpt.command_line import Parser, friendly_exit, number
 from numpygpt.model import parameter_shapes
