@@ -94,7 +94,10 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 def read_prompt(words: list[str]) -> str:
     """Return the prompt from the command line, or else from standard input, without the line end that `echo` adds."""
     if words:
-        return " ".join(words)
+        prompt = " ".join(words)
+        if any("\ud800" <= character <= "\udfff" for character in prompt):  # how Python passes on other bytes
+            raise ValueError("the prompt is not UTF-8 text; give text, or convert it first, for example with iconv")
+        return prompt
     data = sys.stdin.buffer.read()
     try:
         text = data.decode("utf-8-sig")  # without the mark that Windows puts before a text

@@ -388,7 +388,7 @@ def test_a_mistake_is_one_line_that_names_it(arguments: list[str], message: str,
         (["--model", "/nowhere", PROMPT], "/nowhere: there is no such folder"),
         ([*TINY, "--tempreature", "1", PROMPT], "unrecognized arguments: --tempreature"),
         ([*TINY, "word " * 100], "the context window holds 64"),
-        ([*TINY, b"caf\xe9"], "surrogate"),
+        ([*TINY, b"caf\xe9"], "the prompt is not UTF-8 text; give text"),
     ],
 )
 def test_a_mistake_ends_the_process_with_one_line(arguments: list[str | bytes], message: str) -> None:
