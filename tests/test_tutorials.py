@@ -1,0 +1,98 @@
+"""The pages: their figures, their links, the tool that refreshes them, and what they say of the official weights.
+
+Their code blocks are run as doctests by pytest itself.
+"""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tutorials.figures import FOLDER, NAMES, checksum, rounded
+from tutorials.refresh import refresh
+
+PAGES = sorted(FOLDER.parent.glob("*.md"))
+IMAGE = re.compile(r"!\[([^\]]*)\]\(([^)]+)\)")
+LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)]+)\)")
+FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+
+
+def anchors(page: Path) -> set[str]:
+    """The fragments that a page's headings make, as forges make them."""
+    headings = re.findall(r"^#+ (.*)$", FENCE.sub("", page.read_text(encoding="utf-8")), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+# ---- Figures
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_figure_shows_what_is_computed_now(name: str) -> None:
+    """With room for the last digits that another processor computes."""
+    committed = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
+    computed = rounded(importlib.import_module(f"tutorials.figures.{name}").data())
+    assert computed.keys() == committed.keys()
+    for key, expected in committed.items():
+        if np.asarray(expected).dtype.kind in "iuf":
+            atol = 0.01 * np.abs(expected).max(initial=0)
+            np.testing.assert_allclose(computed[key], expected, rtol=0.01, atol=atol, err_msg=key)
+        else:
+            assert computed[key] == expected
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_picture_was_drawn_from_these_numbers(name: str) -> None:
+    picture = (FOLDER / f"{name}.svg").read_text(encoding="utf-8")
+    assert checksum(FOLDER / f"{name}.json") in picture, "run python -m tutorials.figures"
+
+
+def test_every_picture_has_a_module_and_a_page() -> None:
+    shown = {Path(path).stem for page in PAGES for _, path in IMAGE.findall(page.read_text(encoding="utf-8"))}
+    assert shown == set(NAMES) == {path.stem for path in FOLDER.glob("*.svg")}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_pictures_are_described_for_those_who_do_not_see_them(page: Path) -> None:
+    for description, path in IMAGE.findall(page.read_text(encoding="utf-8")):
+        assert (page.parent / path).is_file()
+        assert len(description) >= 40, f"{path}: {description!r} does not say what there is to see"
+
+
+# ---- Links
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in LINK.findall(FENCE.sub("", page.read_text(encoding="utf-8"))):
+        if not target.startswith("http"):
+            path, _, fragment = target.partition("#")
+            file = page.parent / path if path else page
+            assert file.exists(), target
+            assert not fragment or fragment in anchors(file), target
+
+
+# ---- The tool
+
+
+def test_refresh_writes_what_is_printed_and_nothing_else(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    text = "Text.\n\n```pycon\n>>> x = 1\n>>> x  +  1\n{}\n>>> for i in range(2):\n...     print(i)\n{}\n\n```\nMore.\n"
+    page.write_text(text.format(5, "0\n1\n2"), encoding="utf-8")
+    assert refresh(page) == 2
+    assert page.read_text(encoding="utf-8") == text.format(2, "0\n1")
+    assert refresh(page) == 0
+    assert doctest.testfile(str(page), module_relative=False) == (0, 3)
+
+
+def test_refresh_leaves_a_page_whose_code_fails(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(">>> 1\n2\n>>> 1 / 0\n3\n", encoding="utf-8")
+    with pytest.raises(SystemExit, match=r"page.md, line 3: ZeroDivisionError: division by zero"):
+        refresh(page)
+    assert page.read_text(encoding="utf-8") == ">>> 1\n2\n>>> 1 / 0\n3\n"

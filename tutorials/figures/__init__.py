@@ -1,0 +1,88 @@
+"""The figures of the pages: one module each, with the numbers in `data` and the drawing in `draw`.
+
+`data()` computes the numbers with NumPy and this package alone and returns them by name, as arrays or lists of text;
+`draw(data, figure)` draws them with matplotlib. `python -m tutorials.figures` writes both beside the module:
+`NAME.json` and `NAME.svg`. A test computes the numbers again and compares them with the file, from which the picture
+was drawn.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from numpygpt.files import written_whole
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+FOLDER = Path(__file__).parent
+NAMES = sorted(path.stem for path in FOLDER.glob("*.py") if not path.stem.startswith("_"))
+
+GREY = "#808080"  # lines and letters: it stands out from white and from black
+BLUE, ORANGE, GREEN, PINK = "#3b82f6", "#d97706", "#10a37f", "#d6498f"  # so do these
+COLOURS = [BLUE, ORANGE, GREEN, PINK]
+HEAT = "viridis"  # for cells, which cover the page's colour
+
+
+def rounded(data: dict[str, Any]) -> dict[str, Any]:
+    """Return figure data as JSON holds it: lists, with numbers of four digits.
+
+    >>> rounded({"x": np.array([1 / 3, 200000.0]), "tokens": ["a", "b"]})
+    {'x': [0.3333, 200000.0], 'tokens': ['a', 'b']}
+    """
+    return {name: _rounded(np.asarray(values).tolist()) for name, values in data.items()}
+
+
+def _rounded(values: Any) -> Any:
+    if isinstance(values, list):
+        return [_rounded(value) for value in values]
+    return float(f"{values:.4g}") if isinstance(values, float) else values
+
+
+def checksum(path: Path) -> str:
+    """Return what a picture says of the numbers that it was drawn from."""
+    return f"sha256 of the data: {hashlib.sha256(path.read_bytes()).hexdigest()}"
+
+
+def make(name: str) -> None:
+    """Compute a figure's numbers and draw it."""
+    import matplotlib as mpl
+    from cycler import cycler
+    from matplotlib.figure import Figure
+
+    module = importlib.import_module(f"{__name__}.{name}")
+    numbers, picture = FOLDER / f"{name}.json", FOLDER / f"{name}.svg"
+    data = rounded(module.data())
+    with written_whole(numbers) as file:
+        file.write(json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
+    style = {
+        "svg.hashsalt": name,  # the same names in the file at every drawing
+        "font.size": 11,
+        "axes.grid": False,
+        "axes.prop_cycle": cycler(color=COLOURS),
+        "legend.frameon": False,
+        **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), GREY),
+        "grid.color": GREY,
+    }
+    with mpl.rc_context(style):
+        figure = Figure(figsize=(7, 4), layout="constrained")
+        module.draw({key: np.asarray(values) for key, values in data.items()}, figure)
+        metadata = {"Date": None, "Creator": None, "Description": checksum(numbers)}
+        figure.savefig(picture, transparent=True, metadata=metadata)
+
+
+def label_cells(axes: Axes, rows: list[str] | None = None, columns: list[str] | None = None) -> None:
+    """Name the rows and columns of a heat map, and leave out its frame."""
+    if rows is not None:
+        axes.set_yticks(range(len(rows)), rows)
+    if columns is not None:
+        axes.set_xticks(range(len(columns)), columns, rotation=90)
+    axes.tick_params(length=0)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
