@@ -13,6 +13,7 @@ import argparse
 import csv
 import dataclasses
 import hashlib
+import json
 import math
 import shlex
 import shutil
@@ -20,7 +21,7 @@ import subprocess
 import sys
 import textwrap
 from dataclasses import dataclass
-from functools import cached_property
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from numpygpt.train import Options
 
 ROOT = Path(__file__).parents[1]
 STORIES = ROOT / "weights" / "stories"
+RUNS = "runs.json"  # what a published model came from, for those that go on from it
 LARGEST_FILE = 16_000_000  # bytes, of the weights
 TEXTS = {  # name: what it is, and its licence
     "tinystories.txt": (
@@ -84,6 +86,9 @@ OpenAI's `gpt2` is not on disk.
 
 Loss and bits per byte are those of the float16 weights on the held-out part: every 100th item of the texts,
 {n_held_out:,} tokens ({n_bytes:,} bytes) that the model never learned from, each window of {n_ctx} tokens on its own.
+Text by text:
+
+{by_text}
 
 ![Training and validation loss against the tokens seen](loss.png)
 
@@ -140,48 +145,40 @@ results, not data. The authors of the CC-BY texts are named in [`ATTRIBUTION.tsv
 
 @dataclass
 class Run:
-    """A training run, as its folder tells of it."""
+    """What a training run was asked to do, and what came of it."""
 
-    folder: Path
-    state: dict[str, Any]
+    name: str  # of its folder
+    options: Options  # with threads settled
+    texts: list[str]  # the names of the files that it learned from
+    steps: int  # that it made
+    n_ctx: int
+    hours: float  # from its first file to the last state that it saved
+    history: list[dict[str, float]]  # the points of its curve
 
     @classmethod
     def read(cls, folder: Path) -> Run:
         """Read a run's folder. Raises SystemExit where the run is not finished."""
-        run = cls(folder, train.read_state(folder / "training"))
-        if run.options.steps != run.state["step"] and run.options.lr != run.options.lr_end:
-            sys.exit(f"{folder} is at step {run.state['step']} of {run.options.steps}: let it finish first")
-        return run
-
-    @cached_property
-    def options(self) -> Options:
-        """What the run was asked to do, with steps and threads settled."""
-        return Options(**self.state["options"])
-
-    @property
-    def texts(self) -> list[Path]:
-        """The files that it learned from."""
-        return train.text_files(self.state["request"]["texts"])
+        state = train.read_state(folder / "training")
+        options = Options(**state["options"])
+        if options.steps != state["step"] and options.lr != options.lr_end:
+            sys.exit(f"{folder} is at step {state['step']} of {options.steps}: let it finish first")
+        begun, saved = ((folder / "training" / name).stat().st_mtime for name in ("train.bin", train.STATE))
+        texts = [text.name for text in text_files(folder)]
+        hours = round((saved - begun) / 3600, 2)
+        return cls(folder.name, options, texts, state["step"], state["config"]["n_ctx"], hours, state["history"])
 
     @property
     def n_tokens(self) -> int:
         """How many tokens it learned from, counting those that came again."""
-        return int(self.state["history"][-1]["tokens"])
+        return int(self.history[-1]["tokens"])
 
-    @property
-    def hours(self) -> float:
-        """The time from its first file to the last state that it saved."""
-        start, end = ((self.folder / "training" / name).stat().st_mtime for name in ("train.bin", train.STATE))
-        return (end - start) / 3600
-
-    @property
-    def command(self) -> str:
-        """The command that repeats it, with the number of steps that it made and paths that are no machine's own."""
-        given = dataclasses.replace(self.options, steps=self.state["step"], hours=None, prompt="")
-        if given.init is not None and (ROOT / given.init).is_dir():
-            given = dataclasses.replace(given, init=f"checkpoints/{(ROOT / given.init).name}")
-        words = ["python -m numpygpt.train", *(f"corpus/{text.name}" for text in self.texts)]
-        words.append(f"--out checkpoints/{self.folder.name}")
+    def command(self, before: Run | None) -> str:
+        """The command that repeats it after another, with the steps that it made and paths that are no machine's."""
+        given = dataclasses.replace(self.options, steps=self.steps, hours=None, prompt="")
+        if before is not None:
+            given = dataclasses.replace(given, init=f"checkpoints/{before.name}")
+        words = ["python -m numpygpt.train", *(f"corpus/{text}" for text in self.texts)]
+        words.append(f"--out checkpoints/{self.name}")
         for option in dataclasses.fields(Options):
             value = getattr(given, option.name)
             if value != option.default or option.name == "steps":
@@ -191,19 +188,55 @@ class Run:
         return " \\\n    ".join(lines).replace("\1", " ")
 
 
+def text_files(folder: Path) -> list[Path]:
+    """Return the files that a run learned from."""
+    return train.text_files(train.read_state(folder / "training")["request"]["texts"])
+
+
 def read_runs(folder: Path) -> list[Run]:
     """Return the run and those whose models it began from, the first first."""
     run = Run.read(folder.resolve())
     init = ROOT / (run.options.init or "")
-    return [*(read_runs(init) if (init / "training" / train.STATE).exists() else []), run]
+    if (init / "training" / train.STATE).exists():
+        return [*read_runs(init), run]
+    published = read_published(init) if (init / RUNS).exists() else []
+    return [*takewhile(lambda before: before.name != run.name, published), run]  # publishing may be repeated
+
+
+def read_published(folder: Path) -> list[Run]:
+    """Return the runs that a published model came from, whose own folders may be gone."""
+    with (folder / "loss.csv").open(newline="") as file:
+        rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+    runs: list[Run] = []
+    for number, stored in enumerate(json.loads((folder / RUNS).read_text(encoding="utf-8")), 1):
+        before = sum(run.n_tokens for run in runs)
+        run = Run(**{**stored, "options": Options(**stored["options"])}, history=[])
+        for row in rows:
+            if row["run"] == number:
+                run.history.append({name: value for name, value in row.items() if name != "run"})
+                run.history[-1]["tokens"] -= before
+        runs.append(run)
+    return runs
+
+
+def write_runs(runs: list[Run], path: Path) -> None:
+    """Write what `read_published` reads, beside the curve."""
+    options = {option.name: option.default for option in dataclasses.fields(Options)}
+    stored = []
+    for run in runs:
+        given = dataclasses.asdict(run)
+        del given["history"]
+        given["options"] = {name: value for name, value in given["options"].items() if value != options[name]}
+        stored.append(given)
+    path.write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")
 
 
 # ---- The parts of the card
 
 
-def measure(model: GPT2, run: Run) -> dict[str, float]:
+def measure(model: GPT2, folder: Path, run: Run) -> dict[str, float]:
     """Return the loss of the part that the run held out, as the run itself evaluates, and what was counted."""
-    tokens, held_out = train.load_tokens(run.folder / "training", model.tokenizer, model.config.n_ctx)
+    tokens, held_out = train.load_tokens(folder / "training", model.tokenizer, model.config.n_ctx)
     held_out = held_out[: run.options.validation_tokens]
     options = Options(threads=train.default_threads())
     loss = train.Workers(options, model.config).validation_loss(model.params, held_out)
@@ -219,11 +252,29 @@ def measure(model: GPT2, run: Run) -> dict[str, float]:
     }
 
 
+def measure_by_text(model: GPT2, texts: list[Path]) -> str:
+    """Return a table of the loss of every text's held-out part."""
+    lines, n_items = ["| held out of | items | nats per token | bits per byte |", "| --- | ---: | ---: | ---: |"], 0
+    workers, tokenizer = train.Workers(Options(threads=train.default_threads()), model.config), model.tokenizer
+    for text in texts:
+        items: dict[int, str] = {}
+        for number, piece in train.read_pieces([text]):
+            items[number] = items.get(number, "") + piece
+        held_out = [item for number, item in items.items() if (n_items + number + 1) % train.HELD_OUT_EVERY == 0]
+        n_items += len(items)
+        ids = np.array([i for item in held_out for i in [*tokenizer.encode(item), tokenizer.eot_id]])
+        loss = workers.validation_loss(model.params, ids)
+        bits = loss * (len(ids) - 1) / math.log(2) / sum(len(item.encode()) for item in held_out)
+        lines.append(f"| `{text.name}` | {len(held_out)} | {loss:.3f} | {bits:.3f} |")
+    return "\n".join(lines)
+
+
 def join_curves(runs: list[Run]) -> list[dict[str, Any]]:
     """Return the rows of all runs' curves, one after the other, with the tokens counted through."""
     rows, before = [], 0
     for number, run in enumerate(runs, 1):
-        rows += [{"run": number, **row, "tokens": before + row["tokens"]} for row in run.state["history"]]
+        for row in run.history:
+            rows.append({"run": number, **row, "step": int(row["step"]), "tokens": before + int(row["tokens"])})
         before += run.n_tokens
     return rows
 
@@ -259,8 +310,8 @@ def draw_curve(rows: list[dict[str, Any]], path: Path) -> None:
 def recipe(runs: list[Run]) -> str:
     """Return the table of what the runs were asked to do."""
     rows = {
-        "steps": [f"{run.state['step']}" for run in runs],
-        "tokens a step": [f"{run.options.batch_size * run.state['config']['n_ctx']}" for run in runs],
+        "steps": [f"{run.steps}" for run in runs],
+        "tokens a step": [f"{run.options.batch_size * run.n_ctx}" for run in runs],
         "learning rate": [_schedule(run.options) for run in runs],
         "warm-up steps": [f"{run.options.warmup}" for run in runs],
         "β1, β2": [f"{run.options.beta1:g}, {run.options.beta2:g}" for run in runs],
@@ -302,10 +353,10 @@ def _block(text: str) -> str:
     return textwrap.indent(text, "    ")
 
 
-def card(runs: list[Run], model: GPT2, note: str) -> str:
+def card(runs: list[Run], folder: Path, model: GPT2, note: str) -> str:
     """Write the model card."""
-    run, texts, n_tokens = runs[-1], runs[-1].texts, sum(run.n_tokens for run in runs)
-    measured = measure(model, run)
+    run, texts, n_tokens = runs[-1], text_files(folder), sum(run.n_tokens for run in runs)
+    measured = measure(model, folder, run)
     checksums = (f"{hashlib.sha256(text.read_bytes()).hexdigest()}  {text.name}" for text in texts)
     return CARD.format(
         **dataclasses.asdict(model.config),
@@ -323,8 +374,9 @@ def card(runs: list[Run], model: GPT2, note: str) -> str:
         sources=sources(texts),
         checksums=_block("\n".join(checksums)),
         recipe=recipe(runs),
-        commands=_block("\n".join(run.command for run in runs)),
-        publish=_block(f"python weights/publish.py checkpoints/{run.folder.name}"),
+        commands=_block("\n".join(run.command(before) for before, run in zip([None, *runs], runs, strict=False))),
+        publish=_block(f"python weights/publish.py checkpoints/{run.name}"),
+        by_text=measure_by_text(model, texts),
         samples="\n\n".join(write_sample(model, *sample) for sample in SAMPLES),
     )
 
@@ -339,9 +391,10 @@ def publish(folder: Path, note: str = "") -> None:
     rows = join_curves(runs)
     write_curve(rows, STORIES / "loss.csv")
     draw_curve(rows, STORIES / "loss.png")
-    shutil.copyfile(runs[-1].texts[0].parent / "picturebooks_attribution.tsv", STORIES / "ATTRIBUTION.tsv")
+    write_runs(runs, STORIES / RUNS)
+    shutil.copyfile(text_files(folder)[0].parent / "picturebooks_attribution.tsv", STORIES / "ATTRIBUTION.tsv")
     with written_whole(STORIES / "README.md") as file:
-        file.write(card(runs, GPT2.from_pretrained(STORIES), note).encode())
+        file.write(card(runs, folder, GPT2.from_pretrained(STORIES), note).encode())
     subprocess.run([sys.executable, ROOT / "tests" / "reference" / "make_stories.py"], check=True)
 
 
