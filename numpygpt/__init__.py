@@ -24,6 +24,7 @@ from numpygpt.model import GPT2Config, KVCache, gpt2, pad_left, transformer_bloc
 from numpygpt.pretrained import GPT2
 from numpygpt.sampling import Sampling
 from numpygpt.tokenizer import Tokenizer
+from numpygpt.tracing import trace
 
 __version__ = "0.1.0"
 
@@ -48,5 +49,6 @@ __all__ = [
     "softmax",
     "split_heads",
     "token_embedding",
+    "trace",
     "transformer_block",
 ]

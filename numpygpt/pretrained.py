@@ -15,6 +15,7 @@ from numpygpt.layers import Array
 from numpygpt.model import GPT2Config, Params, gpt2
 from numpygpt.sampling import Sampling
 from numpygpt.tokenizer import Tokenizer
+from numpygpt.tracing import trace
 
 FETCH = "python -m numpygpt.hub download gpt2"
 EMBEDDED_MODEL = [Path(__file__).parent / "weights" / "stories", Path(__file__).parents[1] / "weights" / "stories"]
@@ -58,6 +59,10 @@ class GPT2:
     def logits(self, ids: ArrayLike) -> Array:
         """Return the logits of the next token after every position: ids [..., n_seq] -> [..., n_seq, n_vocab]."""
         return gpt2(ids, **self.params, config=self.config)
+
+    def trace(self, ids: ArrayLike) -> dict[str, Array]:
+        """Return all that the model computes on the way to the logits, by name: see `numpygpt.trace`."""
+        return trace(ids, **self.params, config=self.config)
 
     def generate(
         self, prompt: str | Sequence[str], max_new_tokens: int = 40, *, num_return_sequences: int = 1, **options: Any
