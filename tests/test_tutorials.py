@@ -10,10 +10,13 @@ import importlib
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from numpygpt import GPT2
+from numpygpt.generate import generate
 from tutorials.figures import FOLDER, NAMES, checksum, rounded
 from tutorials.refresh import refresh
 
@@ -111,3 +114,29 @@ def test_page_8_quotes_the_paper() -> None:
         for name, column in columns.items():
             assert name not in figures or float(cells[column]) == figures[name]
     assert f"{published['llm.c_test']['mean_loss']:.3f} nats" in page
+
+
+# ---- Page 12: its lines of `transformers`, and what it says of the official weights
+
+
+def test_page_12_shows_lines_of_transformers_that_do_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch")
+    pytest.importorskip("transformers")
+    monkeypatch.chdir(FOLDER.parents[1])
+    page = (FOLDER.parent / "12-what-gpt2-is-used-for.md").read_text(encoding="utf-8")
+    there: dict[str, Any] = {}
+    for block in re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL):
+        exec(block, there)
+    here = GPT2.from_pretrained("weights/stories")
+    prompt = "Once upon a time"
+    ids = here.tokenizer.encode(prompt)
+    *_, (continuation,) = generate([ids], here.params, here.config, max_new_tokens=20)
+    assert there["outputs"][0].tolist() == ids + list(continuation.ids)
+    assert there["results"][0]["generated_text"] == prompt + str(here.generate(prompt, max_new_tokens=20))
+
+
+def test_page_12_quotes_the_paper() -> None:
+    page = (FOLDER.parent / "12-what-gpt2-is-used-for.md").read_text(encoding="utf-8")
+    published = json.loads((Path(__file__).parent / "reference/published-gpt2.json").read_text(encoding="utf-8"))
+    accuracy = [figures["LAMBADA acc"] for figures in published["paper_table_3"]["rows"].values()]
+    assert " | ".join(map(str, accuracy)) in page
