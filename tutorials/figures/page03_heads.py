@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from numpygpt.layers import Array
 
 STORY = (
-    'Lily had a dog named Max. "Max, come here!" she said. Max ran to Lily. Then Max saw a red ball. "Do you want to '
-    'play?" said Lily. Max ran and ran. Lily was happy. "I love you, Max," she said. At the end of the day, Lily and Max '
-    "went home."
+    'Lily had a dog named Max. "Max, come here!" she said. Max ran to Lily. Then Max saw a red ball. '
+    '"Do you want to play?" said Lily. Max ran and ran. Lily was happy. "I love you, Max," she said. '
+    "At the end of the day, Lily and Max went home."
 )
 N_SHOWN = 27  # tokens: the first three sentences
 
