@@ -44,7 +44,7 @@ def data() -> dict[str, Any]:
 
 def draw(data: dict[str, Any], figure: Figure) -> None:
     """Two squares, a row for every query, a column for every key."""
-    figure.set_size_inches(9, 4.8)
+    figure.set_size_inches(9, 5.6)
     for axes, (layer, head), pattern, what in zip(
         figure.subplots(1, 2, sharey=True),
         data["heads"],
