@@ -100,7 +100,6 @@ EVERYDAY = {  # words that are not the term, most of the time
 }
 EXEMPT = {  # a term and a page before the one that explains it
     ("Bit", 5): "a binary digit",
-    ("Derivative", 8): "school's, in an aside",
     ("Heat map", 2): "in the description of a picture",
     ("Loss", 5): "of published figures",
     ("Loss", 7): "what does not pay",
