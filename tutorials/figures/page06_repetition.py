@@ -39,6 +39,6 @@ def draw(data: dict[str, Any], figure: Any) -> None:
     axes.set_xticks(np.arange(1, TIMES + 1))
     axes.set_xlabel("the sentence's 1st, 2nd, 3rd ... time in a row")
     axes.set_ylabel("mean probability of its tokens")
-    axes.set_ylim(0, 0.85)
+    axes.set_ylim(0, 1)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(loc="upper left", ncols=2, fontsize=9)
