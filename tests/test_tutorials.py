@@ -107,7 +107,6 @@ EXEMPT = {  # a term and a page before the one that explains it
     ("Training", 1): "what a model or a tokenizer was made from",
     ("Value", 2): "of a function",
 }
-UNNAMED = {"Vocabulary"}  # page 1 has it as `vocab_size` only
 
 
 class Entry(NamedTuple):
@@ -179,7 +178,7 @@ def test_page_names_the_terms_that_it_explains(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     terms = {term: entry for term, entry in read_glossary().items() if NUMBERED.get(entry.page) == page}
     unnamed = {term for term, entry in terms.items() if not any(as_pattern(form).search(text) for form in entry.forms)}
-    assert unnamed == UNNAMED & terms.keys()
+    assert unnamed == set()
 
 
 @pytest.mark.parametrize("number", NUMBERED)
