@@ -43,7 +43,7 @@ def pieces(ids: list[int]) -> list[str]:
 
 def readable(pieces: list[str]) -> list[str]:
     """Tokens as labels, with a visible space."""
-    return [piece.replace(" ", "·") for piece in pieces]
+    return [piece.replace(" ", "␣") for piece in pieces]
 
 
 def in_speech(pieces: list[str]) -> NDArray[np.bool_]:
