@@ -95,7 +95,6 @@ SENTENCE = re.compile(r"(?:[^.?!:;\n]|[.?!:;](?!\s)|\n(?!\n))+[.?!:;]?")
 POINTER = re.compile(r"\bpages?\s+(\d+)(?:\s*(?:and|to)\s+(\d+))?", re.IGNORECASE)
 EVERYDAY = {  # words that are not the term, most of the time
     "Mean": "the verb, and the average that everybody knows",
-    "Prompt": "what `generate` and the command line call the text to be continued",
     "Step": "the pages count their own",
 }
 EXEMPT = {  # a term and a page before the one that explains it
