@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import json
 import math
 import multiprocessing
 import os
@@ -116,6 +118,18 @@ def test_the_card_gives_size_and_parameters(stories: GPT2, card: str) -> None:
     assert figure(card, r"parameters \| N") == n_params
     assert figure(card, r"float16, N bytes") == (STORIES / "model.safetensors").stat().st_size
     assert f"context {stories.config.n_ctx} tokens" in card
+
+
+def test_the_card_tells_of_all_runs_that_made_the_model(card: str) -> None:
+    """What the next training reads, when it begins from this model."""
+    with (STORIES / "loss.csv").open(newline="") as file:
+        tokens = {row["run"]: int(row["tokens"]) for row in csv.DictReader(file)}  # at each run's end, counted through
+    runs = json.loads((STORIES / "runs.json").read_text(encoding="utf-8"))
+    assert list(tokens) == [str(number) for number in range(1, len(runs) + 1)]
+    assert figure(card, r"tokens seen \| N:") == tokens[str(len(runs))]
+    for run in runs:
+        assert f"--out checkpoints/{run['name']} " in card
+    assert figure(card, r"time \| N hours") == pytest.approx(sum(run["hours"] for run in runs), abs=0.05)
 
 
 def test_the_card_names_authors_and_no_machine(card: str) -> None:
