@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
 
 import pytest
+from models import REFERENCE
 
 from numpygpt import GPT2, hub
 from numpygpt.safetensors import load_file
 
 OFFICIAL_ON_DISK = hub.find("gpt2")  # now, for tests may point the cache elsewhere
-REFERENCE = Path(__file__).parent / "reference"
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,9 @@
-"""Random models for tests, ours and `transformers`' with the same weights."""
+"""Where the reference models are, and random models, ours and `transformers`' with the same weights."""
 
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ import pytest
 from numpygpt import GPT2Config, checkpoint
 from numpygpt.layers import Array
 from numpygpt.model import Params, parameter_shapes
+
+REFERENCE = Path(__file__).parent / "reference"
 
 
 def random_params(config: GPT2Config, seed: int = 0, scale: float = 0.2, dtype: type = np.float32) -> Params:

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import REFERENCE
+from models import REFERENCE
 from numpy.typing import NDArray
 
 from numpygpt import GPT2, Tokenizer

@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import REFERENCE
-from models import random_params
+from models import REFERENCE, random_params
 
 from numpygpt import GPT2, GPT2Config, Tokenizer, __version__, checkpoint, hub, pretrained
 from numpygpt import __main__ as command
