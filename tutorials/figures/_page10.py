@@ -1,4 +1,4 @@
-"""What the figures of page 10 share: its model, its sentence and its two stories."""
+"""What the figures of page 10 share: its model, its sentence and its three stories."""
 
 from __future__ import annotations
 
@@ -27,6 +27,13 @@ SECOND_STORY = (
     'looked at the cake. It was pink and it had a star on top. "We have to wait until your birthday," her mom said. '
     'Lily was not happy, but she did not cry. They walked home in the rain. "I like the rain," said Lily. '
     '"It makes the flowers grow."'
+)
+
+THIRD_STORY = (
+    'Ben and his sister Mia were in the garden. They saw a small frog near the pond. "Look, it is green!" said Mia. '
+    'The frog made a big jump and hid in the grass. "Where did it go?" asked Ben. They looked and looked. Their dad '
+    'came out of the house. "I think you can hear it," he said. They sat down and were very quiet. Then the frog sang '
+    "a song, and they all laughed."
 )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tutorials.figures import GREY, HEAT
-from tutorials.figures._page10 import SECOND_STORY, STORY, in_speech, model, pieces
+from tutorials.figures._page10 import SECOND_STORY, STORY, THIRD_STORY, in_speech, model, pieces
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,14 +22,19 @@ def _activations(text: str) -> tuple[list[str], NDArray[np.float32]]:
     return pieces(ids), np.stack([kept[f"h.{layer}.mlp.activation"] for layer in range(model().config.n_layer)])
 
 
-def data() -> dict[str, Any]:
-    """The neuron, found on the first story, and its activation at every token of the second."""
-    tokens, activations = _activations(STORY)  # [n_layer, n_seq, n_inner]
+def _selectivity(text: str) -> NDArray[np.float32]:
+    tokens, activations = _activations(text)  # [n_layer, n_seq, n_inner]
     speech = in_speech(tokens)
     gap = activations[:, speech].mean(axis=1) - activations[:, ~speech].mean(axis=1)
-    score = gap / (activations.std(axis=1) + 1e-3)
+    score: NDArray[np.float32] = gap / (activations.std(axis=1) + 1e-3)
+    return score
+
+
+def data() -> dict[str, Any]:
+    """The neuron, found on the first two stories, and its activation at every token of the third."""
+    score = np.minimum(_selectivity(STORY), _selectivity(SECOND_STORY))
     layer, neuron = np.unravel_index(score.argmax(), score.shape)
-    tokens, activations = _activations(SECOND_STORY)
+    tokens, activations = _activations(THIRD_STORY)
     return {
         "neuron": [int(layer), int(neuron)],
         "tokens": tokens,
@@ -38,14 +43,14 @@ def data() -> dict[str, Any]:
 
 
 def draw(data: dict[str, Any], figure: Figure) -> None:
-    """The text, on cells whose colour is the activation."""
+    """The text, on cells whose colour is the root of the activation, so that small ones are seen."""
     from matplotlib import colormaps
     from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import Normalize
+    from matplotlib.colors import PowerNorm
     from matplotlib.patches import Rectangle
 
     axes = figure.subplots()
-    top = float(data["activation"].max())
+    norm = PowerNorm(0.5, 0, float(data["activation"].max()))
     colours, column, line = colormaps[HEAT], 0, 0
     words: list[list[tuple[str, float]]] = []  # tokens, joined where no space is between them: lines break at spaces
     for token, activation in zip(data["tokens"].tolist(), data["activation"].tolist(), strict=True):
@@ -56,10 +61,10 @@ def draw(data: dict[str, Any], figure: Figure) -> None:
         if column + sum(len(token) for token, _ in word) > N_COLUMNS:
             column, line = 0, line + 1
         for token, activation in word:
-            shade = colours(activation / top)
+            shade = colours(norm(activation))
             axes.add_patch(Rectangle((column, line), len(token), 1, facecolor=shade, edgecolor=shade, linewidth=0.6))
             for i, character in enumerate(token):
-                colour = "black" if activation > 0.6 * top else "white"
+                colour = "black" if norm(activation) > 0.6 else "white"
                 place = (column + i + 0.5, line + 0.52)
                 axes.text(*place, character, family="monospace", fontsize=11, ha="center", va="center", color=colour)
             column += len(token)
@@ -68,6 +73,6 @@ def draw(data: dict[str, Any], figure: Figure) -> None:
     axes.set_axis_off()
     layer, neuron = data["neuron"]
     axes.set_title(f"neuron {neuron} of h.{layer}.mlp", fontsize=11, color=GREY)
-    bar = figure.colorbar(ScalarMappable(Normalize(0, top), HEAT), ax=axes, pad=0.01)
+    bar = figure.colorbar(ScalarMappable(norm, HEAT), ax=axes, pad=0.01)
     bar.set_label("activation", color=GREY)
     bar.outline.set_visible(False)
