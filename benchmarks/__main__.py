@@ -136,7 +136,8 @@ class Benchmark:
     def limits(self) -> None:
         """What the machine allows: how fast weights cross memory, and how fast large products run."""
         ours = self.processes(US)[US]
-        self.compare("machine: matrix-vector products", "GB/s", {US: lambda: ours("gemv_bandwidth") / 1e9})
+        gigabytes = ours("weight_bytes") / 1e9
+        self.compare("machine: matrix-vector products", "GB/s", {US: lambda: gigabytes / ours("products", 32)})
         self.compare("machine: products with 1000 rows", "GFLOP/s", {US: lambda: ours("gemm_rate", 1000) / 1e9})
         ours.close()
 
@@ -149,13 +150,13 @@ class Benchmark:
             self.compare(name, "tokens/s", {p: partial(_rate, peers[p], n_context, 32, 1) for p in taking_part})
         peers.pop("without a cache").close()
         ours = peers[US]
-        weight_bytes = ours("weight_bytes")
 
-        def share() -> float:
-            at_limit = weight_bytes / ours("gemv_bandwidth")
-            return float(100 * at_limit / ours("decode", 64, 32, 1))
+        def share(n_context: int) -> float:
+            return float(100 * ours("products", 32) / ours("decode", n_context, 32, 1))
 
-        self.compare("decode, share of the memory's limit", "%", {US: share})
+        for n_context in (16, 256):
+            name = f"decode, context {n_context}, share of the memory's limit"
+            self.compare(name, "%", {US: partial(share, n_context)})
         for batch in (8, 16):
             name = f"decode, {batch} sequences, context 64"
             self.compare(name, "tokens/s", {p: partial(_rate, peers[p], 64, 16, batch) for p in peers})

@@ -97,12 +97,15 @@ class Numpygpt(Peer):
         )
         return n_new / seconds(lambda: list(steps))
 
-    def gemv_bandwidth(self) -> float:
-        """Bytes per second at which matrix-vector products go through the model's own matrices."""
+    def products(self, n_new: int) -> float:
+        """The seconds per token that n_new tokens' products with all matrices take by themselves."""
         matrices = [block[part][name]["weight"] for block in self.model.params["h"] for part, name in MATRICES]
+        matrices.append(self.model.params["wte"]["weight"].T)
         vectors = [np.ones((1, len(matrix)), np.float32) for matrix in matrices]
-        total: int = sum(matrix.nbytes for matrix in matrices)
-        return total / seconds(lambda: [vector @ matrix for vector, matrix in zip(vectors, matrices, strict=True)])
+        tokens = range(n_new)
+        return (
+            seconds(lambda: [vector @ m for _ in tokens for vector, m in zip(vectors, matrices, strict=True)]) / n_new
+        )
 
     def gemm_rate(self, n: int) -> float:
         """Floating-point operations per second of products of n rows with the model's own matrices."""
