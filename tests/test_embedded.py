@@ -132,6 +132,17 @@ def test_the_card_tells_of_all_runs_that_made_the_model(card: str) -> None:
     assert figure(card, r"time \| N hours") == pytest.approx(sum(run["hours"] for run in runs), abs=0.05)
 
 
+def test_the_card_tells_of_all_trials_of_shapes(card: str) -> None:
+    """The published shape, too, is one of them."""
+    done = json.loads((STORIES / "trials.json").read_text(encoding="utf-8"))
+    for name, trial in done["trials"].items():
+        shape = " | ".join(str(trial[part]) for part in ("n_layer", "n_head", "n_embd", "merges", "n_ctx"))
+        assert f"| {name} | {shape} | {trial['tokens']:,} | {trial['bits_per_byte']:.3f} |" in card
+    config = json.loads((STORIES / "config.json").read_text(encoding="utf-8"))
+    published = done["trials"]["as published"]
+    assert all(config[part] == published[part] for part in ("n_layer", "n_head", "n_embd", "n_ctx"))
+
+
 def test_the_card_names_authors_and_no_machine(card: str) -> None:
     assert {"CDLA-Sharing-1.0", "CC-BY"} <= set(re.findall(r"CDLA-Sharing-1\.0|CC-BY", card))
     assert (STORIES / "ATTRIBUTION.tsv").read_text(encoding="utf-8").startswith("title\tauthor\ttranslation\tlicence\t")

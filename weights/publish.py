@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from trials import OPERATIONS, PRESENT, SHAPES, TRIALS, operations_a_token
 
 from numpygpt import GPT2, checkpoint, train
 from numpygpt.checkpoint import flatten
@@ -94,6 +95,10 @@ Text by text:
 
 The points of the curve are in [`loss.csv`](loss.csv).
 
+## Why this shape
+
+{trials}
+
 ## What it was trained on
 
 | text | what | licence |
@@ -141,6 +146,21 @@ stories. It may give back sentences that it was trained on. Nobody has checked i
 The weights are under the MIT licence of the code. TinyStories asks that shared data keep its licence; the weights are
 results, not data. The authors of the CC-BY texts are named in [`ATTRIBUTION.tsv`](ATTRIBUTION.tsv).
 """
+
+SHAPE_TRIALS = """\
+Each of these trained from nothing for {operations} million million floating-point operations, with the learning rate
+falling along half a cosine to 0, and was measured on the same held-out items:
+
+{table}
+
+That is a fraction of what the published model was given in the end. So the best was trained again, for longer and at a
+constant rate, and compared with run 1 of the published model after the same number of operations (a token costs it
+{cost} more; between the points of that run's curve, on a straight line):
+
+{longer}
+
+A lead at the beginning that is gone, or within what one seed decides, after twice as long is no reason for another
+shape. `python weights/trials.py corpus` repeats the trials, each of which was made once."""
 
 
 @dataclass
@@ -330,6 +350,33 @@ def _schedule(options: Options) -> str:
     )
 
 
+def shape_trials(rows: list[dict[str, Any]]) -> str:
+    """Return what `trials.py` measured, beside the curve of the first run."""
+    done = json.loads(TRIALS.read_text(encoding="utf-8"))
+    lines = [
+        "| trial | layers | heads | width | merges | context | tokens seen | bits per byte |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for name, trial in sorted(done["trials"].items(), key=lambda item: item[1]["bits_per_byte"]):
+        shape = " | ".join(str(trial[part]) for part in ("n_layer", "n_head", "n_embd", "merges", "n_ctx"))
+        lines.append(f"| {name} | {shape} | {trial['tokens']:,} | {trial['bits_per_byte']:.3f} |")
+    [(name, curve)] = done["longer"].items()
+    cost = operations_a_token(**SHAPES[name]) / operations_a_token(**PRESENT)
+    first = [row for row in rows if row["run"] == 1]
+    published = np.array([[row["tokens"], row["validation_bits_per_byte"]] for row in first]).T
+    longer = [f"| tokens seen by it | {name} | as published | lead |", "| ---: | ---: | ---: | ---: |"]
+    for n, bits in curve[1:]:
+        same = np.interp(n * cost, *published)
+        longer.append(f"| {n:,} | {bits:.3f} | {same:.3f} | {(same - bits) / same:.1%} |")
+    return SHAPE_TRIALS.format(
+        operations=f"{OPERATIONS / 1e12:.0f}",
+        table="\n".join(lines),
+        name=name,
+        cost=f"{cost - 1:.0%}",
+        longer="\n".join(longer),
+    )
+
+
 def sources(texts: list[Path]) -> str:
     """Return a list of where the texts came from."""
     with (texts[0].parent / "sources.tsv").open(encoding="utf-8") as file:
@@ -377,6 +424,7 @@ def card(runs: list[Run], folder: Path, model: GPT2, note: str) -> str:
         commands=_block("\n".join(run.command(before) for before, run in zip([None, *runs], runs, strict=False))),
         publish=_block(f"python weights/publish.py checkpoints/{run.name}"),
         by_text=measure_by_text(model, texts),
+        trials=shape_trials(join_curves(runs)),
         samples="\n\n".join(write_sample(model, *sample) for sample in SAMPLES),
     )
 

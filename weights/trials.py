@@ -1,0 +1,83 @@
+"""Compare shapes for the embedded model: train each for the same number of floating-point operations.
+
+    python weights/trials.py ../shared/corpus && python weights/publish.py checkpoints/stories-2
+
+writes `weights/stories/trials.json`, and the model card that shows it. Every trial starts from nothing, sees the same
+texts and is measured on the same held-out items, in bits per byte, so that vocabularies can be compared too. The shape
+that did best goes on for longer, beside the first run of the embedded model. A trial that was interrupted goes on; one
+that is in the file already is not repeated.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from numpygpt import train
+from numpygpt.files import written_whole
+
+ROOT = Path(__file__).parents[1]
+FOLDERS = ROOT / "checkpoints" / "trials"
+TRIALS = ROOT / "weights" / "stories" / "trials.json"
+TEXTS = ["tinystories.txt", "tinystories_recased.txt", "picturebooks.txt"]
+TOKENS_A_STEP = 2048
+OPERATIONS = 75e12  # of a trial: about two million tokens of the published shape
+PRESENT = {"n_layer": 6, "n_head": 4, "n_embd": 256, "n_ctx": 256, "merges": 3840}
+SHAPES: dict[str, dict[str, Any]] = {
+    "as published": PRESENT,
+    "smaller vocabulary": {**PRESENT, "merges": 1920},
+    "deeper": {**PRESENT, "n_layer": 10, "n_embd": 192, "n_head": 3},
+    "wider": {**PRESENT, "n_layer": 4, "n_embd": 320, "n_head": 5},
+    "shorter context": {**PRESENT, "n_ctx": 128},
+    "longer context": {**PRESENT, "n_ctx": 512},
+}
+LONGER = "wider"
+LONGER_STEPS = 2120  # at the constant learning rate of the embedded model's first run
+CONSTANT = ["--lr-end=0.001", "--warmup=200"]
+
+
+def operations_a_token(n_layer: int, n_embd: int, n_ctx: int, merges: int, **_: Any) -> int:
+    """Return what learning from a token costs: 6 operations a weight (2 forward, 4 backward), and attention's."""
+    n_weights = 12 * n_layer * n_embd**2 + (merges + 257) * n_embd
+    return 6 * n_weights + 6 * n_layer * n_ctx * n_embd
+
+
+def run_trial(folder: Path, corpus: Path, shape: dict[str, Any], steps: int, *flags: str) -> list[list[float]]:
+    """Train one shape, and return the points of its curve: tokens seen, and bits per byte of what it held out."""
+    command = [sys.executable, "-m", "numpygpt.train", *(str(corpus / text) for text in TEXTS), f"--out={folder}"]
+    command += [f"--{option.replace('_', '-')}={value}" for option, value in shape.items()]
+    command += [f"--steps={steps}", f"--batch-size={TOKENS_A_STEP // shape['n_ctx']}", "--beta2=0.99", "--threads=2"]
+    subprocess.run([*command, *flags], check=True)
+    history = train.read_state(folder / "training")["history"]
+    return [[int(point["tokens"]), round(point["validation_bits_per_byte"], 4)] for point in history]
+
+
+def main() -> None:
+    """Run the trials that are missing."""
+    parser = argparse.ArgumentParser(description="Compare shapes for the embedded model.")
+    parser.add_argument("corpus", type=Path, help="the folder of the texts")
+    corpus = parser.parse_args().corpus
+    done = json.loads(TRIALS.read_text(encoding="utf-8")) if TRIALS.exists() else {"trials": {}, "longer": {}}
+
+    def save() -> None:
+        with written_whole(TRIALS) as file:
+            file.write((json.dumps(done, indent=1) + "\n").encode())
+
+    for name, shape in SHAPES.items():
+        if name not in done["trials"]:
+            steps = round(OPERATIONS / operations_a_token(**shape) / TOKENS_A_STEP)
+            tokens, bits = run_trial(FOLDERS / name.replace(" ", "-"), corpus, shape, steps)[-1]
+            done["trials"][name] = {**shape, "tokens": tokens, "bits_per_byte": bits}
+            save()
+    if LONGER not in done["longer"]:
+        folder = FOLDERS / f"{LONGER}-longer"
+        done["longer"][LONGER] = run_trial(folder, corpus, SHAPES[LONGER], LONGER_STEPS, *CONSTANT)
+        save()
+
+
+if __name__ == "__main__":
+    main()
