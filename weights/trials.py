@@ -30,6 +30,7 @@ PRESENT = {"n_layer": 6, "n_head": 4, "n_embd": 256, "n_ctx": 256, "merges": 384
 SHAPES: dict[str, dict[str, Any]] = {
     "as published": PRESENT,
     "smaller vocabulary": {**PRESENT, "merges": 1920},
+    "larger vocabulary": {**PRESENT, "merges": 7680},
     "deeper": {**PRESENT, "n_layer": 10, "n_embd": 192, "n_head": 3},
     "wider": {**PRESENT, "n_layer": 4, "n_embd": 320, "n_head": 5},
     "shorter context": {**PRESENT, "n_ctx": 128},
