@@ -153,14 +153,13 @@ falling along half a cosine to 0, and was measured on the same held-out items:
 
 {table}
 
-That is a fraction of what the published model was given in the end. So the best was trained again, for longer and at a
-constant rate, and compared with run 1 of the published model after the same number of operations (a token costs it
-{cost} more; between the points of that run's curve, on a straight line):
+That is a small part of what the published model was given in the end. So those that did better were trained again, for
+longer and at a constant rate, and compared with run 1 of the published model after the same number of operations
+(between the points of that run's curve, on a straight line):
 
 {longer}
 
-A lead at the beginning that is gone, or within what one seed decides, after twice as long is no reason for another
-shape. `python weights/trials.py corpus` repeats the trials, each of which was made once."""
+`python weights/trials.py corpus` repeats the trials, each of which was made once, with one seed."""
 
 
 @dataclass
@@ -360,21 +359,18 @@ def shape_trials(rows: list[dict[str, Any]]) -> str:
     for name, trial in sorted(done["trials"].items(), key=lambda item: item[1]["bits_per_byte"]):
         shape = " | ".join(str(trial[part]) for part in ("n_layer", "n_head", "n_embd", "merges", "n_ctx"))
         lines.append(f"| {name} | {shape} | {trial['tokens']:,} | {trial['bits_per_byte']:.3f} |")
-    [(name, curve)] = done["longer"].items()
-    cost = operations_a_token(**SHAPES[name]) / operations_a_token(**PRESENT)
     first = [row for row in rows if row["run"] == 1]
     published = np.array([[row["tokens"], row["validation_bits_per_byte"]] for row in first]).T
-    longer = [f"| tokens seen by it | {name} | as published | lead |", "| ---: | ---: | ---: | ---: |"]
-    for n, bits in curve[1:]:
-        same = np.interp(n * cost, *published)
-        longer.append(f"| {n:,} | {bits:.3f} | {same:.3f} | {(same - bits) / same:.1%} |")
-    return SHAPE_TRIALS.format(
-        operations=f"{OPERATIONS / 1e12:.0f}",
-        table="\n".join(lines),
-        name=name,
-        cost=f"{cost - 1:.0%}",
-        longer="\n".join(longer),
-    )
+    longer = [
+        "| trial | tokens seen by it | bits per byte | as published | lead |",
+        "| --- | ---: | ---: | ---: | ---: |",
+    ]
+    for name, curve in done["longer"].items():
+        cost = operations_a_token(**SHAPES[name]) / operations_a_token(**PRESENT)
+        for n, bits in curve[2::2]:
+            same = np.interp(n * cost, *published)
+            longer.append(f"| {name} | {n:,} | {bits:.3f} | {same:.3f} | {(same - bits) / same:.1%} |")
+    return SHAPE_TRIALS.format(operations=f"{OPERATIONS / 1e12:.0f}", table="\n".join(lines), longer="\n".join(longer))
 
 
 def sources(texts: list[Path]) -> str:
