@@ -4,8 +4,8 @@
 
 writes `weights/stories/trials.json`, and the model card that shows it. Every trial starts from nothing, sees the same
 texts and is measured on the same held-out items, in bits per byte, so that vocabularies can be compared too. The shapes
-that did clearly better than the published one train for longer, beside the first run of the embedded model. A trial that was
-interrupted goes on; one that is in the file already is not repeated.
+that did clearly better than the published one train for longer, beside the first run of the embedded model. A trial
+that was interrupted goes on; one that is in the file already is not repeated.
 """
 
 from __future__ import annotations
