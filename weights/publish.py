@@ -162,8 +162,8 @@ model after the same number of operations (between the points of that run's curv
 The wider model's lead is gone after two million tokens. The shorter context learns faster at first, and its lead
 shrinks with every million; what it gives up stays: the published model has {bits:.3f} bits per byte, and
 {half_bits:.3f} where it sees windows of {half} tokens ({lost:.1%} more). Of the stories held out, {in_half:.0%} fit
-into {half} tokens, and {in_whole:.0%} into {whole}. Whether a context of {half} would still be ahead after as many tokens as
-the published model saw was not tried.
+into {half} tokens, and {in_whole:.0%} into {whole}. Whether a context of {half} would still be ahead after as many
+tokens as the published model saw was not tried.
 
 `python weights/trials.py corpus` repeats the trials, each of which was made once, with one seed."""
 
