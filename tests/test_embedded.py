@@ -141,6 +141,8 @@ def test_the_card_tells_of_all_trials_of_shapes(card: str) -> None:
     config = json.loads((STORIES / "config.json").read_text(encoding="utf-8"))
     published = done["trials"]["as published"]
     assert all(config[part] == published[part] for part in ("n_layer", "n_head", "n_embd", "n_ctx"))
+    for name, curve in done["finished"].items():
+        assert re.search(rf"\| {name} \| [\d,]+ \| {curve[-1][1]:.3f} \|", card)
 
 
 def test_the_card_names_authors_and_no_machine(card: str) -> None:
