@@ -165,10 +165,10 @@ given as many operations as that model at the end of run 2:
 
 {finished}
 
-So a shorter context learns faster at first, and that lead is lost within the first ten million tokens, a third of those
-that the published model saw. What it lacks is of use: the published model has {bits:.3f} bits per byte, and
-{half_bits:.3f} ({lost:.1%} more) where it sees windows of {half} tokens. Of the stories held out, {in_half:.0%} fit into
-{half} tokens, and {in_whole:.0%} into {whole}.
+So a shorter context learns faster at first, and that lead is lost within the first ten million tokens, about a third of
+those that the published model saw. What it lacks is of use: the published model has {bits:.3f} bits per byte, and
+{half_bits:.3f} ({lost:.1%} more) where it sees windows of {half} tokens. Of the stories held out, {in_half:.0%} fit
+into {half} tokens, and {in_whole:.0%} into {whole}.
 
 `python weights/trials.py corpus` repeats the trials, each of which was made once, with one seed."""
 
