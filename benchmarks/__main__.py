@@ -26,6 +26,9 @@ from numpygpt.model import parameter_shapes
 from numpygpt.pretrained import EMBEDDED_MODEL
 
 US = "numpygpt"
+PAUSE = (
+    0.3  # seconds before a turn: idle threads of BLAS and OpenMP hold the cores for up to 0.2, at the next's expense
+)
 
 
 @dataclass
@@ -122,6 +125,7 @@ class Benchmark:
         row = Row(name, unit, {peer: [] for peer in calls})
         for repetition in range(self.repetitions + 1):
             for peer, call in calls.items():
+                time.sleep(PAUSE)
                 value = call()
                 if repetition:
                     row.values[peer].append(value)
