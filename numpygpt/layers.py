@@ -214,7 +214,17 @@ def attention(q: Array, k: Array, v: Array, *, mask: Array | None = None, scale:
     array([[1.  , 0.  ],
            [0.33, 0.67]])
     """
-    n_query = q.shape[-2]
+    n_query, n_key = q.shape[-2], k.shape[-2]
+    if n_query > QUERY_BLOCK:  # by halves: to the earlier queries, the later ones' keys are hidden and left out
+        half = n_query // 2
+        n_seen = n_key - (n_query - half)
+        early_mask, late_mask = None, None
+        if mask is not None:
+            mask = np.broadcast_to(mask, (*mask.shape[:-2], n_query, n_key))
+            early_mask, late_mask = mask[..., :half, :n_seen], mask[..., half:, :]
+        early = attention(q[..., :half, :], k[..., :n_seen, :], v[..., :n_seen, :], mask=early_mask, scale=scale)
+        late = attention(q[..., half:, :], k, v, mask=late_mask, scale=scale)
+        return np.concatenate([early, late], axis=-2)
     if scale is None:
         scale = 1 / math.sqrt(q.shape[-1])
     scores = (q * scale) @ k.swapaxes(-1, -2)  # [..., n_query, n_key]
@@ -257,22 +267,12 @@ def multi_head_attention(
 
     Source: Vaswani et al. 2017, section 3.2.2.
     """
-    q, k, v = (split_heads(part, n_head) for part in np.split(linear(x, **c_attn), 3, axis=-1))
+    qkv = split_heads(linear(x, **c_attn), 3 * n_head)  # [..., 3 · n_head, n_seq, n_dim]
+    q, k, v = (qkv[..., first : first + n_head, :, :] for first in (0, n_head, 2 * n_head))
     if cache is not None:
         k, v = cache.append(k, v)
-    n_query, n_key = q.shape[-2], k.shape[-2]
-    merged = np.empty_like(x)  # [..., n_seq, n_embd]: the heads' results side by side
-    heads = split_heads(merged, n_head)  # a view of it
-    for start in range(0, n_query, QUERY_BLOCK):
-        end = min(start + QUERY_BLOCK, n_query)
-        n_seen = n_key - n_query + end  # keys after the block's last query are hidden from all of it
-        heads[..., start:end, :] = attention(
-            q[..., start:end, :],
-            k[..., :n_seen, :],
-            v[..., :n_seen, :],
-            mask=None if mask is None else mask[..., :n_seen],
-            scale=scale,
-        )
+    heads = attention(q, k, v, mask=mask, scale=scale)  # [..., n_head, n_seq, n_dim]
+    merged = heads.swapaxes(-2, -3).reshape(x.shape)  # [..., n_seq, n_embd]: the heads' results side by side
     return linear(merged, **c_proj)
 
 
