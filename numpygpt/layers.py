@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from numpygpt import threads
+
 if TYPE_CHECKING:
     from numpygpt.model import LayerCache
 
@@ -182,7 +184,7 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
     array([2., 3., 4.])
     """
     rows = x.reshape(-1, x.shape[-1])  # one product of all rows: BLAS would run [batch, 1, n_in] as `batch` products
-    y = rows @ weight
+    y = threads.product(rows, weight)  # rows @ weight
     if bias is not None:
         y += bias
     return y.reshape(*x.shape[:-1], weight.shape[-1])

@@ -1,0 +1,109 @@
+"""Work shared out among threads of our own, each with a BLAS that runs on one core.
+
+NumPy leaves products to its BLAS library, which runs a large one on all cores; everything between two products runs on
+one. But NumPy lets go of Python's lock while it computes, so threads that each have a part of the work keep all cores
+busy all the time, if BLAS does not use more than one core for each of them. NumPy has no word for that;
+`threadpoolctl` has. Where that is not installed, BLAS is left to share out the work as it does.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from functools import cache
+from threading import Lock
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpygpt.layers import Array
+
+T = TypeVar("T")
+FEW_ROWS = 16  # a product of so many rows, or fewer, is shared out by columns
+TILE, DEPTH = 64, 768  # columns and rows of a part of the matrix so small that OpenBLAS does not copy it first
+WORTHWHILE = 2**19  # numbers in a matrix; products of smaller ones are over before another thread has woken up
+
+
+@cache
+def blas() -> Any | None:
+    """Return what knows and sets the number of OpenBLAS' threads, a `threadpoolctl.ThreadpoolController`, or None."""
+    try:
+        from threadpoolctl import ThreadpoolController  # here, for most programs start without it
+    except ImportError:
+        return None
+    return ThreadpoolController().select(internal_api="openblas")
+
+
+@cache
+def n_threads() -> int:
+    """Return how many cores BLAS uses, as it is set when this is first asked; 1 where that cannot be changed.
+
+    That is where threadpoolctl is missing, or BLAS is none that has one number for all threads of the process.
+    """
+    controller = blas()
+    libraries = controller.info() if controller else []
+    return max([1, *(int(library["num_threads"]) for library in libraries if library["threading_layer"] == "pthreads")])
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(n_threads(), "numpygpt")
+
+
+_one_at_a_time = Lock()
+
+
+def _start_anew() -> None:
+    """Forget the threads: a forked process has none but the one that forked."""
+    global _one_at_a_time
+    _one_at_a_time = Lock()
+    _pool.cache_clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_start_anew)
+
+
+def share_out(function: Callable[[int], T], parts: Iterable[int]) -> list[T]:
+    """Call `function` for every part, each call in one thread with a BLAS on one core; results in the order of parts.
+
+    Calls start in that order too. The function must not call this again: it would wait for itself.
+    """
+    controller = blas()
+    with _one_at_a_time, controller.limit(limits=1) if controller else nullcontext():
+        return list(_pool().map(function, parts))
+
+
+def product(x: Array, weight: Array) -> Array:
+    """`x @ weight`, where x has few rows in threads and tiles.
+
+    x: [n_rows, n_in], weight: [n_in, n_out] -> [n_rows, n_out]
+
+    One row is a matter of reading the matrix once, and many rows are what BLAS is made for. With a few, OpenBLAS takes
+    2.5 times as long as with one, since it first copies the matrix into the order that suits many; small products it
+    does without. Eight sequences decode 1.2 times as fast so, on two cores.
+    """
+    (n_rows, n_in), n_out = x.shape, weight.shape[1]
+    if not 1 < n_rows <= FEW_ROWS or weight.size < WORTHWHILE or n_threads() == 1:
+        return x @ weight
+    y = np.empty((n_rows, n_out), np.result_type(x, weight))
+    n_tiles = n_out // TILE
+
+    def fill(share: int) -> None:
+        first, end = (n_tiles * i // n_threads() for i in (share, share + 1))
+        columns = slice(first * TILE, end * TILE)
+        out = y[:, columns].reshape(n_rows, end - first, TILE).swapaxes(0, 1)  # [n_share, n_rows, TILE], a view
+        for start in range(0, n_in, DEPTH):
+            part = weight[start : start + DEPTH, columns]  # [DEPTH, n_share · TILE]
+            tiles = part.reshape(len(part), end - first, TILE).swapaxes(0, 1)  # [n_share, DEPTH, TILE], a view
+            if start == 0:
+                np.matmul(x[:, :DEPTH], tiles, out=out)
+            else:
+                out += x[:, start : start + DEPTH] @ tiles
+
+    share_out(fill, range(n_threads()))
+    y[:, n_tiles * TILE :] = x @ weight[:, n_tiles * TILE :]
+    return y

@@ -1,0 +1,128 @@
+"""Work shared out among threads: the results are those of one, and BLAS gets back the threads it had."""
+
+from __future__ import annotations
+
+import builtins
+import multiprocessing
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from numpygpt import threads
+
+
+@pytest.fixture(params=[2, 3])
+def n_threads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """Share out whatever can be shared, among so many threads."""
+    monkeypatch.setattr(threads, "n_threads", lambda: request.param)
+    monkeypatch.setattr(threads, "WORTHWHILE", 0)
+    threads._pool.cache_clear()
+    yield request.param
+    threads._pool().shutdown()
+    threads._pool.cache_clear()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize("n_out", [1, 63, 64, 200, 1000])
+@pytest.mark.parametrize("n_in", [1, 767, 768, 769, 2000])
+def test_a_product_in_tiles_is_the_product(
+    n_threads: int, n_in: int, n_out: int, transposed: bool, dtype: type
+) -> None:
+    rng = np.random.default_rng(0)
+    weight = rng.standard_normal((n_out, n_in)).astype(dtype).T if transposed else rng.standard_normal((n_in, n_out))
+    weight = weight.astype(dtype, copy=False)
+    for n_rows in (1, 2, 7, 16, 17):
+        x: Any = rng.standard_normal((n_rows, n_in)).astype(dtype)
+        y = threads.product(x, weight)
+        assert y.dtype == dtype
+        np.testing.assert_allclose(y, x @ weight, rtol=0, atol=1e-3 if dtype == np.float32 else 1e-11)
+
+
+def test_a_few_rows_are_shared_out_and_others_are_not(n_threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+    share_out = threads.share_out
+    monkeypatch.setattr(threads, "share_out", lambda *given: calls.append(1) or share_out(*given))  # type: ignore[func-returns-value]
+    weight = np.ones((8, 128), np.float32)
+    for n_rows, shared in ((1, 0), (2, 1), (threads.FEW_ROWS, 1), (threads.FEW_ROWS + 1, 0)):
+        calls.clear()
+        threads.product(np.ones((n_rows, 8), np.float32), weight)
+        assert len(calls) == shared
+    monkeypatch.setattr(threads, "WORTHWHILE", weight.size + 1)
+    calls.clear()
+    threads.product(np.ones((4, 8), np.float32), weight)
+    assert not calls
+
+
+@given(parts=st.lists(st.integers(0, 1000)))
+def test_results_keep_the_order_of_the_parts(parts: list[int]) -> None:
+    assert threads.share_out(lambda part: 2 * part, parts) == [2 * part for part in parts]
+
+
+def test_an_error_in_a_part_arrives(n_threads: int) -> None:
+    with pytest.raises(ZeroDivisionError):
+        threads.share_out(lambda part: 1 // part, [1, 0, 1])
+    assert threads.share_out(lambda part: part, [1, 2]) == [1, 2]
+
+
+def test_blas_has_one_core_a_part_and_gets_its_threads_back() -> None:
+    threadpoolctl = pytest.importorskip("threadpoolctl")
+    if not threads.blas().info():  # type: ignore[union-attr]
+        pytest.skip("NumPy's BLAS is not OpenBLAS here")
+
+    def count(_: int = 0) -> int:
+        return max(int(library["num_threads"]) for library in threads.blas().info())  # type: ignore[union-attr]
+
+    with threadpoolctl.threadpool_limits(2, user_api="blas"):
+        assert threads.share_out(count, [0, 1]) == [1, 1]
+        assert count() == 2
+        with pytest.raises(ZeroDivisionError):
+            threads.share_out(lambda part: 1 // part, [0])
+        assert count() == 2
+
+
+def test_several_programs_threads_may_share_out_at_once() -> None:
+    results: dict[int, list[int]] = {}
+
+    def share_out(start: int) -> None:
+        for _ in range(50):
+            results[start] = threads.share_out(lambda part: part + 1, range(start, start + 4))
+
+    at_once = [threading.Thread(target=share_out, args=(10 * number,)) for number in range(4)]
+    for thread in at_once:
+        thread.start()
+    for thread in at_once:
+        thread.join()
+    assert results == {start: [start + i for i in (1, 2, 3, 4)] for start in (0, 10, 20, 30)}
+
+
+def test_without_threadpoolctl_nothing_is_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    real_import = builtins.__import__
+
+    def without(name: str, *rest: Any) -> Any:
+        if name == "threadpoolctl":
+            raise ImportError(name)
+        return real_import(name, *rest)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    threads.blas.cache_clear()
+    threads.n_threads.cache_clear()
+    try:
+        assert threads.blas() is None
+        assert threads.n_threads() == 1
+        assert threads.share_out(abs, [-1]) == [1]
+    finally:
+        threads.blas.cache_clear()
+        threads.n_threads.cache_clear()
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="no fork here")
+def test_a_forked_process_has_threads_of_its_own() -> None:
+    assert threads.share_out(abs, [-1]) == [1]
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        assert pool.apply_async(threads.share_out, (abs, [-1, -2])).get(timeout=20) == [1, 2]
