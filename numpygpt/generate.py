@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numpygpt.layers import Array
-from numpygpt.model import GPT2Config, KVCache, Params, gpt2, pad_left
+from numpygpt.model import GPT2Config, KVCache, Params, pad_left
+from numpygpt.prefill import gpt2
 from numpygpt.prompt_lookup import PromptLookup
 from numpygpt.sampling import Sampling
 

@@ -217,11 +217,29 @@ def gpt2(
     Raises ValueError for no ids, an id outside the vocabulary, or more ids than the context window or the cache hold,
     and TypeError for ids that are no integers.
     """
+    if logits_to_keep < 0:
+        raise ValueError(f"logits_to_keep must be at least 0, not {logits_to_keep}")
+    x = residual_stream(ids, wte, wpe, h, config=config, cache=cache, n_pad=n_pad)  # [..., n_seq, n_embd]
+    return unembed(x[..., -logits_to_keep:, :], wte, ln_f, lm_head, config=config)  # [..., n_seq, n_vocab]
+
+
+def residual_stream(
+    ids: ArrayLike,
+    wte: Tensors,
+    wpe: Tensors,
+    h: Sequence[Params],
+    *,
+    config: GPT2Config,
+    cache: KVCache | None = None,
+    n_pad: ArrayLike | None = None,
+) -> Array:
+    """Embed tokens and their positions, and let every block add to the sum: what `gpt2` makes its logits of.
+
+    ids: [..., n_seq] -> [..., n_seq, n_embd]. `cache`, `n_pad` and what is raised: as in `gpt2`.
+    """
     ids = np.atleast_1d(ids)
     if ids.size == 0:
         raise ValueError("no token ids: give at least one, [n_seq] or [batch, n_seq]")
-    if logits_to_keep < 0:
-        raise ValueError(f"logits_to_keep must be at least 0, not {logits_to_keep}")
     n_past = 0 if cache is None else cache.n_seq
     n_key = n_past + ids.shape[-1]
     if cache is not None and n_key > cache.n_ctx:
@@ -244,9 +262,17 @@ def gpt2(
             mask=mask,
             scale=config.attention_scale(layer),
         )
-    x = layer_norm(x[..., -logits_to_keep:, :], **ln_f, eps=config.layer_norm_epsilon)
+    return x
+
+
+def unembed(x: Array, wte: Tensors, ln_f: Tensors, lm_head: Tensors | None = None, *, config: GPT2Config) -> Array:
+    """Turn the finished residual stream into logits, with the token embedding as output weights or `lm_head`'s.
+
+    x: [..., n_seq, n_embd] -> [..., n_seq, n_vocab]
+    """
+    x = layer_norm(x, **ln_f, eps=config.layer_norm_epsilon)
     output_weight = (lm_head or wte)["weight"]  # [n_vocab, n_embd]
-    return layers.linear(x, output_weight.T)  # [..., n_seq, n_vocab]
+    return layers.linear(x, output_weight.T)
 
 
 def pad_left(sequences: Sequence[Sequence[int]], pad_id: int = 0) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
