@@ -109,9 +109,8 @@ def parameter_shapes(config: GPT2Config) -> dict[str, tuple[int, ...]]:
 class LayerCache:
     """One layer's keys and values of the positions seen so far: [..., n_head, n_ctx, n_embd / n_head] each."""
 
-    def __init__(self, shape: Sequence[int], dtype: DTypeLike = np.float32) -> None:
-        self.keys: Array = np.empty(shape, dtype)
-        self.values: Array = np.empty(shape, dtype)
+    def __init__(self, keys: Array, values: Array) -> None:
+        self.keys, self.values = keys, values
         self.n_seq = 0
 
     def append(self, k: Array, v: Array) -> tuple[Array, Array]:
@@ -142,7 +141,8 @@ class KVCache:
         self.batch_shape = tuple(batch_shape)
         self.n_ctx = config.n_ctx if n_ctx is None else n_ctx
         shape = (*batch_shape, config.n_head, self.n_ctx, config.n_embd // config.n_head)
-        self.layers = [LayerCache(shape, dtype) for _ in range(config.n_layer)]
+        memory = np.empty((config.n_layer, 2, *shape), dtype)  # in one piece, for which NumPy asks for larger pages
+        self.layers = [LayerCache(keys, values) for keys, values in memory]
 
     @property
     def n_seq(self) -> int:
