@@ -164,6 +164,8 @@ class Benchmark:
         for batch in (8, 16):
             name = f"decode, {batch} sequences, context 64"
             self.compare(name, "tokens/s", {p: partial(_rate, peers[p], 64, 16, batch) for p in peers})
+        calls = {US: partial(_rate, ours, 64, 16, 16), "one sequence": partial(_rate, ours, 64, 16, 1)}
+        self.compare("decode, 16 sequences against one, context 64", "tokens/s", calls)
         for process in peers.values():
             process.close()
 

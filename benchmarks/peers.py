@@ -44,7 +44,7 @@ class Peer:
         raise NotImplementedError
 
     def prefill(self, n: int) -> float:
-        """Compute the next token's logits after n tokens, without keeping anything."""
+        """Compute the next token's logits after n tokens."""
         raise NotImplementedError
 
     def decode(self, n_context: int, n_new: int, batch: int) -> float:
@@ -74,10 +74,12 @@ class Numpygpt(Peer):
         return [time.perf_counter() for _ in steps]
 
     def prefill(self, n: int) -> float:
-        from numpygpt import gpt2
+        from numpygpt import KVCache
+        from numpygpt.prefill import gpt2
 
-        model = self.model
-        return seconds(lambda: gpt2(random_ids(n)[0], **model.params, config=model.config, logits_to_keep=1))
+        params, config = self.model.params, self.model.config
+        cache = KVCache(config, n_ctx=n)
+        return seconds(lambda: gpt2(random_ids(n)[0], **params, config=config, cache=cache, logits_to_keep=1))
 
     def greedy_rate(self, n_new: int, repetitive: bool, prompt_lookup_num_tokens: int) -> float:
         """Tokens per second with so many guessed ahead, on a text that repeats itself or does not.
