@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from models import random_params
+from models import random_params, transformers_model
 
 from numpygpt import GPT2Config, KVCache, gpt2, pad_left, prefill, threads
 from numpygpt.prefill import chunk_bounds
@@ -59,6 +59,14 @@ def test_logits_are_those_of_the_whole(n_chunks: list[int], n_seq: int, logits_t
     ours = prefill.gpt2(ids, **PARAMS, config=CONFIG, cache=cache_of(), logits_to_keep=logits_to_keep)
     same(ours, gpt2(ids, **PARAMS, config=CONFIG, logits_to_keep=logits_to_keep))
     assert n_chunks
+    assert n_chunks[0] > 1
+
+
+def test_logits_are_those_of_transformers(n_chunks: list[int]) -> None:
+    torch = pytest.importorskip("torch")
+    with torch.no_grad():
+        theirs = transformers_model(CONFIG, PARAMS)(torch.from_numpy(ids_of(1, 300))).logits.numpy()
+    same(prefill.gpt2(ids_of(1, 300), **PARAMS, config=CONFIG, cache=cache_of(1)), theirs)
     assert n_chunks[0] > 1
 
 
