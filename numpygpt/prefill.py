@@ -78,11 +78,10 @@ def gpt2(
     """Do what `numpygpt.gpt2` does, with several chunks of a long prompt at a time, each in a thread.
 
     A chunk needs of those before it only their keys and values. So it may enter a layer as soon as the one before has
-    left its own there, and follows it from layer to layer; meanwhile that one goes on to the next. A prompt of
-    1000 tokens is read 1.2 times as fast so, on two cores.
+    left its own there, and follows it from layer to layer; meanwhile that one goes on to the next. A prompt of 1000
+    tokens is read 1.2 times as fast so, on two cores.
 
-    ids: [..., n_seq] -> [..., n_seq, n_vocab]. The other arguments and what is raised: as there,
-    but a cache there must be.
+    ids: [..., n_seq] -> [..., n_seq, n_vocab]. There must be a cache; all else, and what is raised, as there.
 
     Source: Li et al. 2021, "TeraPipe: Token-Level Pipeline Parallelism" (arXiv:2102.07988), section 3, for training.
     """
