@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import nullcontext
 from functools import cache
 from threading import Lock
@@ -50,7 +50,7 @@ def n_threads() -> int:
 
 @cache
 def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(n_threads(), "numpygpt")
+    return ThreadPoolExecutor(n_threads() - 1, "numpygpt")
 
 
 _one_at_a_time = Lock()
@@ -70,11 +70,26 @@ if hasattr(os, "register_at_fork"):
 def share_out(function: Callable[[int], T], parts: Iterable[int]) -> list[T]:
     """Call `function` for every part, each call in one thread with a BLAS on one core; results in the order of parts.
 
-    Calls start in that order too. The function must not call this again: it would wait for itself.
+    Calls start in that order too. The thread that asks takes parts like the others, for it is already awake. The
+    function must not call this again: it would wait for itself.
     """
     controller = blas()
+    numbered = enumerate(parts)
+    results: dict[int, T] = {}
+
+    def work() -> None:
+        for number, part in numbered:
+            results[number] = function(part)
+
     with _one_at_a_time, controller.limit(limits=1) if controller else nullcontext():
-        return list(_pool().map(function, parts))
+        others = [_pool().submit(work) for _ in range(n_threads() - 1)]
+        try:
+            work()
+        finally:
+            wait(others)
+    for other in others:
+        other.result()  # raises what was raised there
+    return [results[number] for number in sorted(results)]
 
 
 def product(x: Array, weight: Array) -> Array:
