@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,7 @@ PARAMS = random_params(CONFIG, dtype=np.float64)
 
 
 @pytest.fixture(params=[2, 3])
-def n_chunks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+def n_chunks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Read even a short prompt of a small model by chunks; the fixture's value lists how many there were each time."""
     counts: list[int] = []
     share_out = threads.share_out
@@ -34,10 +33,7 @@ def n_chunks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(threads, "FEW_ROWS", 1)  # linear layers share out nothing
     monkeypatch.setattr(prefill, "SHORTEST", 5)
     monkeypatch.setattr(prefill, "CHUNK", 20)
-    threads._pool.cache_clear()
-    yield counts
-    threads._pool().shutdown()
-    threads._pool.cache_clear()
+    return counts
 
 
 def ids_of(*shape: int) -> Any:

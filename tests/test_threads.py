@@ -5,7 +5,6 @@ from __future__ import annotations
 import builtins
 import multiprocessing
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -17,14 +16,11 @@ from numpygpt import threads
 
 
 @pytest.fixture(params=[2, 3])
-def n_threads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+def n_threads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
     """Share out whatever can be shared, among so many threads."""
     monkeypatch.setattr(threads, "n_threads", lambda: request.param)
     monkeypatch.setattr(threads, "WORTHWHILE", 0)
-    threads._pool.cache_clear()
-    yield request.param
-    threads._pool().shutdown()
-    threads._pool.cache_clear()
+    return int(request.param)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -70,7 +66,7 @@ def test_an_error_in_a_part_arrives(n_threads: int) -> None:
     assert threads.share_out(lambda part: part, [1, 2]) == [1, 2]
 
 
-def test_blas_has_one_core_a_part_and_gets_its_threads_back() -> None:
+def test_blas_has_one_core_a_part_and_gets_its_threads_back(n_threads: int) -> None:
     threadpoolctl = pytest.importorskip("threadpoolctl")
     if not threads.blas().info():  # type: ignore[union-attr]
         pytest.skip("NumPy's BLAS is not OpenBLAS here")
