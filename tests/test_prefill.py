@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -117,10 +118,19 @@ def test_one_thread_reads_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
-@given(st.integers(1, 50), st.integers(1, 1024), st.integers(1, 64))
-def test_chunks_cover_the_prompt_and_are_alike(n_sequences: int, n_seq: int, n_threads: int) -> None:
-    bounds = chunk_bounds(n_sequences, n_seq, n_threads)
-    lengths = np.diff(bounds)
+@given(st.integers(1, 50), st.integers(1, 1024), st.integers(1, 64), st.integers(0, 1024), st.integers(16, 1600))
+def test_chunks_cover_the_prompt_and_cost_the_same(
+    n_sequences: int, n_seq: int, n_threads: int, n_past: int, n_embd: int
+) -> None:
+    bounds = chunk_bounds(n_sequences, n_seq, n_threads, n_past, n_embd)
     assert (bounds[0], bounds[-1]) == (0, n_seq)
-    assert lengths.max() - lengths.min() <= 1
-    assert lengths.min() >= min(n_seq, prefill.SHORTEST)
+    assert np.diff(bounds).min() >= min(n_seq, prefill.SHORTEST) // 2
+    work = 12 * n_embd**2 + 2 * (2 * n_embd * np.arange(n_past, n_past + n_seq))  # of every token
+    costs = [work[start:end].sum() for start, end in itertools.pairwise(bounds)]
+    assert max(costs) - min(costs) <= 2 * work.max()
+
+
+def test_more_threads_make_more_chunks_unless_they_get_too_short() -> None:
+    n_chunks = [len(chunk_bounds(1, 1000, n_threads, n_past=0, n_embd=768)) - 1 for n_threads in (1, 2, 3, 4, 8, 64)]
+    assert n_chunks == [1, 4, 6, 4, 8, 10]
+    assert len(chunk_bounds(4, 300, 2, n_past=0, n_embd=768)) - 1 == 3
