@@ -63,6 +63,7 @@ class Process:
 
     def __init__(self, name: str, folder: Path, threads: int) -> None:
         environment = os.environ | {name: str(threads) for name in THREADS} | {"HF_HUB_OFFLINE": "1"}
+        environment.setdefault("OPENBLAS_THREAD_TIMEOUT", "20")  # as for who imports numpygpt before NumPy
         self.name = name
         self._process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.peers", name, str(folder)],

@@ -5,6 +5,12 @@
 12
 """
 
+import os
+import sys
+
+if "numpy" not in sys.modules:  # when NumPy is loaded, OpenBLAS reads for how many cycles, as a power of 2, its threads
+    os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "20")  # keep a core without work; those in threads.py need it
+
 from numpygpt.layers import (
     attention,
     causal_mask,

@@ -24,6 +24,9 @@ T = TypeVar("T")
 FEW_ROWS = 16  # a product of so many rows, or fewer, is shared out by columns
 TILE, DEPTH = 64, 768  # columns and rows of a part of the matrix so small that OpenBLAS does not copy it first
 WORTHWHILE = 2**19  # numbers in a matrix; products of smaller ones are over before another thread has woken up
+LARGE = 2**24  # numbers in a matrix so large that even the product of one row is shared out
+COLUMNS = 4096  # at a time in the product of one row
+BLAS_RESTS = os.environ.get("OPENBLAS_THREAD_TIMEOUT", "") in map(str, range(1, 21))  # its idle threads leave the cores
 
 
 @cache
@@ -124,16 +127,42 @@ def share_out(function: Callable[[int], T], parts: Iterable[int]) -> list[T]:
 
 
 def product(x: Array, weight: Array) -> Array:
-    """`x @ weight`, where x has few rows in threads and tiles.
+    """`x @ weight`, shared out by other parts than BLAS would make where that is faster.
 
     x: [n_rows, n_in], weight: [n_in, n_out] -> [n_rows, n_out]
-
-    One row is a matter of reading the matrix once, and many rows are what BLAS is made for. With a few, OpenBLAS takes
-    2.5 times as long as with one, since it first copies the matrix into the order that suits many; small products it
-    does without. On two cores, two sequences decode 1.6 times as fast so, eight 1.3 times and sixteen 1.2 times.
     """
-    if not 1 < len(x) <= FEW_ROWS or weight.size < WORTHWHILE or n_threads() == 1:
+    if n_threads() == 1:
         return x @ weight
+    if len(x) == 1 and weight.size >= LARGE and weight.flags.f_contiguous and BLAS_RESTS:
+        return _product_by_dots(x, weight)
+    if 1 < len(x) <= FEW_ROWS and weight.size >= WORTHWHILE:
+        return _product_by_tiles(x, weight)
+    return x @ weight
+
+
+def _product_by_dots(x: Array, weight: Array) -> Array:
+    """One row with a matrix whose columns lie in one piece each, as those of the output weights do.
+
+    Here OpenBLAS reads four columns at a time. One dot product after the other goes through memory in one stream, which
+    is 1.2 times as fast; a token takes 4% less time.
+    """
+    columns = weight.T  # [n_out, n_in]
+    y = np.empty((len(columns), 1, 1), np.result_type(x, weight))
+
+    def fill(first: int) -> None:
+        part = slice(first, first + COLUMNS)
+        np.matmul(columns[part, None, :], x[0][:, None], out=y[part])
+
+    share_out(fill, range(0, len(columns), COLUMNS))
+    return y.reshape(1, -1)
+
+
+def _product_by_tiles(x: Array, weight: Array) -> Array:
+    """A few rows with tiles of the matrix that are small enough for OpenBLAS to use them as they are.
+
+    Large ones it first copies into the order that suits many rows, and then takes 2.5 times as long as with one row. On
+    two cores, two sequences decode 1.6 times as fast so, eight 1.3 times and sixteen 1.2 times.
+    """
     (n_rows, n_in), n_out = x.shape, weight.shape[1]
     y = np.empty((n_rows, n_out), np.result_type(x, weight))
     n_tiles = n_out // TILE

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import builtins
 import multiprocessing
+import os
+import subprocess
+import sys
 import threading
 from typing import Any
 
@@ -20,6 +23,9 @@ def n_threads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
     """Share out whatever can be shared, among so many threads."""
     monkeypatch.setattr(threads, "n_threads", lambda: request.param)
     monkeypatch.setattr(threads, "WORTHWHILE", 0)
+    monkeypatch.setattr(threads, "LARGE", 0)
+    monkeypatch.setattr(threads, "COLUMNS", 300)
+    monkeypatch.setattr(threads, "BLAS_RESTS", True)
     return int(request.param)
 
 
@@ -27,7 +33,7 @@ def n_threads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize("transposed", [False, True])
 @pytest.mark.parametrize("n_out", [1, 63, 64, 200, 1000])
 @pytest.mark.parametrize("n_in", [1, 767, 768, 769, 2000])
-def test_a_product_in_tiles_is_the_product(
+def test_a_product_in_parts_is_the_product(
     n_threads: int, n_in: int, n_out: int, transposed: bool, dtype: type
 ) -> None:
     rng = np.random.default_rng(0)
@@ -40,19 +46,42 @@ def test_a_product_in_tiles_is_the_product(
         np.testing.assert_allclose(y, x @ weight, rtol=0, atol=1e-3 if dtype == np.float32 else 1e-11)
 
 
-def test_a_few_rows_are_shared_out_and_others_are_not(n_threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_few_rows_are_shared_out_and_one_where_the_matrix_is_large(
+    n_threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     calls: list[int] = []
     share_out = threads.share_out
     monkeypatch.setattr(threads, "share_out", lambda *given: calls.append(1) or share_out(*given))  # type: ignore[func-returns-value]
     weight = np.ones((8, 128), np.float32)
-    for n_rows, shared in ((1, 0), (2, 1), (threads.FEW_ROWS, 1), (threads.FEW_ROWS + 1, 0)):
+
+    def shared(n_rows: int, weight: Any) -> bool:
         calls.clear()
         threads.product(np.ones((n_rows, 8), np.float32), weight)
-        assert len(calls) == shared
+        return bool(calls)
+
+    assert [shared(n_rows, weight) for n_rows in (1, 2, threads.FEW_ROWS, threads.FEW_ROWS + 1)] == [0, 1, 1, 0]
+    columns_in_one_piece = np.ones((128, 8), np.float32).T
+    assert shared(1, columns_in_one_piece)
+    monkeypatch.setattr(threads, "LARGE", weight.size + 1)
+    assert not shared(1, columns_in_one_piece)
+    monkeypatch.setattr(threads, "LARGE", 0)
+    monkeypatch.setattr(threads, "BLAS_RESTS", False)
+    assert not shared(1, columns_in_one_piece)
     monkeypatch.setattr(threads, "WORTHWHILE", weight.size + 1)
-    calls.clear()
-    threads.product(np.ones((4, 8), np.float32), weight)
-    assert not calls
+    assert not shared(4, weight)
+
+
+@pytest.mark.parametrize(
+    ("first", "given", "used"),
+    [("numpygpt", None, True), ("numpy", None, False), ("numpygpt", "26", False), ("numpy", "4", True)],
+)
+def test_who_imports_numpygpt_first_has_a_blas_that_rests(first: str, given: str | None, used: bool) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "OPENBLAS_THREAD_TIMEOUT"}
+    if given:
+        environment["OPENBLAS_THREAD_TIMEOUT"] = given
+    code = f"import {first}, numpygpt.threads; print(numpygpt.threads.BLAS_RESTS)"
+    printed = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert printed.stdout == f"{used}\n"
 
 
 @given(parts=st.lists(st.integers(0, 1000)))
