@@ -156,12 +156,22 @@ class Benchmark:
         peers.pop("without a cache").close()
         ours = peers[US]
 
-        def share(n_context: int) -> float:
-            return float(100 * ours("products", 32) / ours("decode", n_context, 32, 1))
+        def share(process: Process, n_context: int) -> float:
+            return float(100 * ours("products", 32) / process("decode", n_context, 32, 1))
 
         for n_context in (16, 256):
             name = f"decode, context {n_context}, share of the memory's limit"
-            self.compare(name, "%", {US: partial(share, n_context)})
+            self.compare(name, "%", {US: partial(share, ours, n_context)})
+        if self.threads > 1 and sys.platform == "linux":
+            [team] = self.processes("several processes").values()
+            for n_context in (16, 256, 900):
+                sides = {US: team, "transformers": peers["transformers"], "one process": ours}
+                name = f"decode in {self.threads} processes, context {n_context}"
+                self.compare(name, "tokens/s", {p: partial(_rate, side, n_context, 32, 1) for p, side in sides.items()})
+            for n_context in (16, 256):
+                name = f"decode in {self.threads} processes, context {n_context}, share of the memory's limit"
+                self.compare(name, "%", {US: partial(share, team, n_context)})
+            team.close()
         for batch in (8, 16):
             name = f"decode, {batch} sequences, context 64"
             self.compare(name, "tokens/s", {p: partial(_rate, peers[p], 64, 16, batch) for p in peers})

@@ -8,6 +8,7 @@ and makes peak memory mean something.
 from __future__ import annotations
 
 import json
+import os
 import resource
 import sys
 import time
@@ -61,15 +62,16 @@ class Peer:
 class Numpygpt(Peer):
     """This package."""
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, n_processes: int = 1) -> None:
         from numpygpt import GPT2
 
-        self.model = GPT2.from_pretrained(folder)
+        self.model = GPT2.from_pretrained(folder, n_processes=n_processes)
 
     def generate(self, prompts: list[list[int]], n_new: int) -> list[float]:
         from numpygpt.generate import generate
 
-        steps = generate(prompts, self.model.params, self.model.config, max_new_tokens=n_new)
+        model = self.model
+        steps = generate(prompts, model.params, model.config, max_new_tokens=n_new, team=model.team)
         next(steps)  # nothing is done yet
         return [time.perf_counter() for _ in steps]
 
@@ -124,6 +126,13 @@ class Numpygpt(Peer):
 
 
 MATRICES = [("attn", "c_attn"), ("attn", "c_proj"), ("mlp", "c_fc"), ("mlp", "c_proj")]
+
+
+class SeveralProcesses(Numpygpt):
+    """This package, with a process of one thread for every thread that the others have."""
+
+    def __init__(self, folder: str) -> None:
+        super().__init__(folder, n_processes=int(os.environ["OPENBLAS_NUM_THREADS"]))
 
 
 class Clock:
@@ -211,7 +220,12 @@ class NoCache(Peer):
         return seconds(lambda: self.forward(random_ids(n)[0]))
 
 
-PEERS: dict[str, type[Any]] = {"numpygpt": Numpygpt, "transformers": Transformers, "without a cache": NoCache}
+PEERS: dict[str, type[Any]] = {
+    "numpygpt": Numpygpt,
+    "several processes": SeveralProcesses,
+    "transformers": Transformers,
+    "without a cache": NoCache,
+}
 
 
 def main() -> None:

@@ -83,6 +83,13 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         default=0,
         help="guess N tokens ahead where the text repeats itself: the same text, sooner (try 15)",
     )
+    text.add_argument(
+        "--processes",
+        type=number(int, 1),
+        metavar="N",
+        default=1,
+        help="so many processes decode together, a core each: sooner for a large model (try 2)",
+    )
     text.add_argument("--no-prompt", action="store_true", help="print the new text alone")
     text.add_argument("--stats", action="store_true", help="tell the speed on standard error, as on a terminal")
     options = parser.parse_args(argv)
@@ -161,7 +168,7 @@ def main(argv: list[str] | None = None) -> None:
         prompt = read_prompt(options.prompt)
         Sampling(**sampling_options(options))  # a mistake in them should not wait for a model to load
         folder = default_model() if options.model is None else options.model
-        write(GPT2.from_pretrained(folder), prompt, options)
+        write(GPT2.from_pretrained(folder, n_processes=options.processes), prompt, options)
         if folder in EMBEDDED_MODEL:
             print(f"[{folder.name}, the small model that comes along; {FETCH} fetches OpenAI's]", file=sys.stderr)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,9 @@ from numpygpt.model import GPT2Config, KVCache, Params, pad_left
 from numpygpt.prefill import gpt2
 from numpygpt.prompt_lookup import PromptLookup
 from numpygpt.sampling import Sampling
+
+if TYPE_CHECKING:
+    from numpygpt.tensor_parallel import Team
 
 # Why a sequence ended
 ENDED = "end of text"  # the model chose <|endoftext|>
@@ -70,6 +74,7 @@ def generate(
     n_vocab: int | None = None,
     seed: int | np.random.Generator | None = None,
     prompt_lookup_num_tokens: int = 0,
+    team: Team | None = None,
 ) -> Iterator[list[Continuation]]:
     """Continue prompts token by token: yield the list of continuations at the start and after every step.
 
@@ -81,7 +86,8 @@ def generate(
     The same seed gives the same tokens. Prompts of different lengths are aligned at their ends by padding.
 
     Greedy decoding of one sequence may guess up to `prompt_lookup_num_tokens` tokens ahead and check them in one pass.
-    The ids are the same; `numpygpt.prompt_lookup` says more.
+    The ids are the same; `numpygpt.prompt_lookup` says more. A `team` of processes that hold the same parameters
+    decodes one sequence together; `numpygpt.tensor_parallel` says more.
 
     Raises ValueError for no prompt, an empty one, one that is longer than the context window, an id outside the
     vocabulary, a negative number, or several sequences where the choice is greedy and they would all be the same.
@@ -94,8 +100,10 @@ def generate(
     }
     _check(prompts, config, counts, sampling, seed)
     rng = np.random.default_rng(seed)
-    model = partial(gpt2, **params, config=config)
-    new_cache = partial(KVCache, config, dtype=params["wte"]["weight"].dtype)
+    model: Callable[..., Array] = team.gpt2 if team else partial(gpt2, **params, config=config)
+    new_cache: Callable[..., KVCache] = (
+        team.cache if team else partial(KVCache, config, dtype=params["wte"]["weight"].dtype)
+    )
     limits = Limits(max_new_tokens, config.n_ctx, eos_token_id)
 
     def choose(logits: Array, previous_ids: list[list[int]]) -> NDArray[np.intp]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -17,12 +17,15 @@ from numpygpt.sampling import Sampling
 from numpygpt.tokenizer import Tokenizer
 from numpygpt.tracing import trace
 
+if TYPE_CHECKING:
+    from numpygpt.tensor_parallel import Team
+
 FETCH = "python -m numpygpt.hub download gpt2"
 EMBEDDED_MODEL = [Path(__file__).parent / "weights" / "stories", Path(__file__).parents[1] / "weights" / "stories"]
 
 
 class GPT2:
-    """A GPT-2 with its tokenizer: `config` is its shape, `params` the tree of its parameters.
+    """A GPT-2 with its tokenizer: `config` is its shape, `params` the tree of its parameters, `team` its processes.
 
         model = GPT2.from_pretrained("gpt2")
         model.generate("Alan Turing theorized that computers would one day become", max_new_tokens=20)
@@ -34,20 +37,31 @@ class GPT2:
         self.config = config
         self.params = params
         self._tokenizer = tokenizer
+        self.team: Team | None = None
 
     @classmethod
-    def from_pretrained(cls, name_or_folder: str | os.PathLike[str]) -> GPT2:
+    def from_pretrained(cls, name_or_folder: str | os.PathLike[str], *, n_processes: int = 1) -> GPT2:
         """Load a model by its folder, or by its name on the Hugging Face hub.
 
         A name is `gpt2`, `gpt2-medium`, `gpt2-large`, `gpt2-xl`, `distilgpt2`, or any `owner/name`; what is not on
         disk yet is downloaded, once (`numpygpt.hub` says how and where to).
 
+        With `n_processes` above 1, so many decode one text together, each on a core: `numpygpt.tensor_parallel` says
+        how. That pays for models of gpt2's size or more, and takes Linux on x86-64.
+
         Raises FileNotFoundError where there is no such folder, `hub.HubError` (an OSError) where the name cannot be
-        found or fetched, and ValueError where what is there is not a GPT-2.
+        found or fetched, ValueError where what is there is not a GPT-2 or n_processes is more than there are cores,
+        and OSError where several processes cannot work together.
         """
         from numpygpt import checkpoint  # here, for it is a command too: python -m numpygpt.checkpoint
 
-        return cls(*checkpoint.load(_find_or_download(os.fspath(name_or_folder))))
+        folder = _find_or_download(os.fspath(name_or_folder))
+        model = cls(*checkpoint.load(folder))
+        if n_processes != 1:
+            from numpygpt.tensor_parallel import Team  # here, for most programs start without it
+
+            model.team = Team(folder, model.params, model.config, n_processes)
+        return model
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -130,6 +144,7 @@ class GPT2:
             n_vocab=self.tokenizer.n_vocab,
             seed=seed,
             prompt_lookup_num_tokens=prompt_lookup_num_tokens,
+            team=self.team,
         )
         return self._grow(steps, stops)
 
