@@ -177,7 +177,7 @@ def test_two_texts_at_a_time_do_not_mix(pair: GPT2, tiny: GPT2) -> None:
         pieces[0].append(one)
         pieces[1].append(other)
     for some, prompt in zip(pieces, (PROMPT, "The dog"), strict=True):
-        assert len(some) > 5
+        assert len(some) > 1
         assert str(tiny.generate(prompt)).startswith("".join(some))
 
 
