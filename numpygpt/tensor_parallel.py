@@ -37,7 +37,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from numpygpt import prefill, threads
+from numpygpt import prefill
 from numpygpt.layers import Array, Tensors, attention, layer_norm, split_heads
 from numpygpt.model import ACTIVATIONS, GPT2Config, KVCache, LayerCache, Params
 
@@ -260,12 +260,11 @@ class Team:
             return False
         order = self._memory.order
         try:
-            with threads.blas_on_one_core():  # the others are taken
-                if self._worker.n_met == 0:
-                    self._worker.meet()  # when they have loaded the weights
-                order[1], order[2] = token_id, cache.n_seq
-                order[0] += 1
-                self._worker.decode(token_id, cache.n_seq)
+            if self._worker.n_met == 0:
+                self._worker.meet()  # when they have loaded the weights
+            order[1], order[2] = token_id, cache.n_seq
+            order[0] += 1
+            self._worker.decode(token_id, cache.n_seq)
         except HelperError as error:
             self.close()
             warnings.warn(f"{error}; going on with one process", RuntimeWarning, stacklevel=2)

@@ -9,8 +9,7 @@ busy all the time, if BLAS does not use more than one core for each of them. Num
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from functools import cache
 from queue import SimpleQueue
 from threading import Lock, Thread
@@ -88,20 +87,6 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_start_anew)
 
 
-@contextmanager
-def blas_on_one_core() -> Iterator[None]:
-    """Let BLAS use one core for each thread that calls it meanwhile, if it can be told so; one caller at a time."""
-    with _one_at_a_time:
-        libraries = [(library, library.num_threads) for library in getattr(blas(), "lib_controllers", [])]
-        try:
-            for library, _ in libraries:
-                library.set_num_threads(1)
-            yield
-        finally:
-            for library, n_before in libraries:
-                library.set_num_threads(n_before)
-
-
 def share_out(function: Callable[[int], T], parts: Iterable[int]) -> list[T]:
     """Call `function` for every part, each call in one thread with a BLAS on one core; results in the order of parts.
 
@@ -122,13 +107,20 @@ def share_out(function: Callable[[int], T], parts: Iterable[int]) -> list[T]:
         except BaseException as error:  # to be raised by the thread that asked
             errors.append(error)
 
-    with blas_on_one_core():
+    with _one_at_a_time:
+        libraries = [(library, library.num_threads) for library in getattr(blas(), "lib_controllers", [])]
         done: SimpleQueue[None] = SimpleQueue()
-        for _ in range(n_helpers):
-            _helpers(n_helpers).put((work, done))
-        work()
-        for _ in range(n_helpers):
-            done.get()
+        try:
+            for library, _ in libraries:
+                library.set_num_threads(1)
+            for _ in range(n_helpers):
+                _helpers(n_helpers).put((work, done))
+            work()
+            for _ in range(n_helpers):
+                done.get()
+        finally:
+            for library, n_before in libraries:
+                library.set_num_threads(n_before)
     if errors:
         raise errors[0]
     return [results[number] for number in sorted(results)]
