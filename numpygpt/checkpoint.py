@@ -75,12 +75,15 @@ def load(folder: str | os.PathLike[str], dtype: DTypeLike = np.float32) -> tuple
     Raises FileNotFoundError where the folder or one of its files is missing, and ValueError where a file is damaged
     or (as CheckpointError) what the folder holds is not a GPT-2 or not consistent.
     """
-    folder = _expand(folder)
     config = load_config(folder)
-    places = _Tensors(folder, config).places
+    return config, load_params(folder, config, dtype), load_tokenizer(folder, config)
+
+
+def load_params(folder: str | os.PathLike[str], config: GPT2Config, dtype: DTypeLike = np.float32) -> Params:
+    """Load a model folder's parameters alone, as `load` does."""
+    places = _Tensors(_expand(folder), config).places
     files = {path: load_file(path) for path in {file.path for file, _ in places.values()}}
-    tensors = {name: np.asarray(files[file.path][stored], dtype) for name, (file, stored) in places.items()}
-    return config, unflatten(tensors), load_tokenizer(folder, config)
+    return unflatten({name: np.asarray(files[file.path][stored], dtype) for name, (file, stored) in places.items()})
 
 
 def save(

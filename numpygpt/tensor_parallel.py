@@ -37,8 +37,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from numpygpt import prefill
-from numpygpt.layers import Array, Tensors, attention, layer_norm, split_heads
+from numpygpt import checkpoint, prefill
+from numpygpt.layers import Array, Tensors, attention, layer_norm
 from numpygpt.model import ACTIVATIONS, GPT2Config, KVCache, LayerCache, Params
 
 WATCH = 0.02  # seconds that a helper looks out for the next token before it sleeps
@@ -143,9 +143,9 @@ class Worker:
         """`layers.multi_head_attention` of one position: x [n_embd] -> [n_embd]."""
         mine = self.mine(len(x))
         qkv = self.linear(x[mine], mine, **c_attn)  # [3 · n_embd]
-        q, k, v = split_heads(qkv[None], 3 * self.config.n_head).reshape(3, self.config.n_head, 1, -1)[:, self.heads]
+        q, k, v = qkv.reshape(3, self.config.n_head, 1, -1)[:, self.heads]  # each [n_heads of this process, 1, n_dim]
         k, v = self.caches[layer].append(k, v)
-        heads = attention(q, k, v, scale=self.config.attention_scale(layer))  # [n_heads of this process, 1, n_dim]
+        heads = attention(q, k, v, scale=self.config.attention_scale(layer))
         n_dim = heads.shape[-1]
         rows = slice(self.heads.start * n_dim, self.heads.stop * n_dim)
         return self.linear(heads.reshape(-1), rows, **c_proj)
@@ -319,9 +319,8 @@ def _end(helpers: list[subprocess.Popen[bytes]], pid: int) -> None:
 
 def help_out(folder: str, file_descriptor: int, share: int, n_shares: int, parent: int) -> None:
     """Be a helper: decode what is ordered, until the process that gives the orders ends."""
-    from numpygpt.checkpoint import load
-
-    config, params, _ = load(folder)
+    config = checkpoint.load_config(folder)
+    params = checkpoint.load_params(folder, config)
     memory = SharedMemory(file_descriptor, config, n_shares)
 
     def waiting() -> None:
