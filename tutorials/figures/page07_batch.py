@@ -11,9 +11,9 @@ from numpygpt import GPT2Config
 from numpygpt.model import parameter_shapes
 from tutorials.figures import BLUE, GREEN, GREY, ORANGE
 
-BANDWIDTH = 28.7e9  # bytes a second, measured: README.md, "Speed"
-RATE = 182e9 / 2  # multiplications a second in large products, each with an addition: the same
-MEASURED = {1: 54.4, 8: 179.0, 16: 271.0}  # tokens a second: the same
+BANDWIDTH = 26.3e9  # bytes a second, measured: README.md, "Speed"
+RATE = 176e9 / 2  # multiplications a second in large products, each with an addition: the same
+MEASURED = {1: 47.2, 8: 198.0, 16: 304.0}  # tokens a second: the same
 
 
 def data() -> dict[str, Any]:
