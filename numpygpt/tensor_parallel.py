@@ -234,8 +234,8 @@ class Team:
     def cache(self, batch_shape: Sequence[int] = (), n_ctx: int | None = None) -> KVCache:
         """Return a cache for `gpt2`: for one sequence the one that is shared, if nobody else has it."""
         with self._lock:
-            is_free = os.getpid() == self._pid and self._borrower() is None
-            if not (is_free and self.helpers and math.prod(batch_shape) == 1):
+            is_free = self._is_able() and self._borrower() is None
+            if not is_free or math.prod(batch_shape) != 1 or (n_ctx or 0) > self.config.n_ctx:
                 return KVCache(self.config, batch_shape, n_ctx)
             cache = LentCache(self._memory, batch_shape)
             self._borrower = weakref.ref(cache)
@@ -254,9 +254,12 @@ class Team:
     def _is_a_token(self, ids: NDArray[Any]) -> bool:
         return ids.size == 1 and ids.dtype.kind in "iu" and 0 <= ids.item() < self.config.vocab_size
 
+    def _is_able(self) -> bool:
+        return bool(self.helpers) and os.getpid() == self._pid  # not in a fork: its parent gives the orders
+
     def _decode(self, token_id: int, cache: KVCache) -> bool:
         """Put the next logits into the shared memory; return False if a helper is not there."""
-        if not self.helpers:
+        if not self._is_able():
             return False
         order = self._memory.order
         try:

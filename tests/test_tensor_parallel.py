@@ -170,6 +170,10 @@ def test_a_cache_whose_rows_were_selected_is_no_longer_shared(pair: GPT2) -> Non
     assert n_together(pair) == 1
 
 
+def test_a_cache_longer_than_the_context_window_is_not_shared(pair: GPT2) -> None:
+    assert team_of(pair).cache(n_ctx=pair.config.n_ctx + 1).n_ctx == pair.config.n_ctx + 1
+
+
 def test_two_texts_at_a_time_do_not_mix(pair: GPT2, tiny: GPT2) -> None:
     first, second = pair.stream(PROMPT), pair.stream("The dog")
     pieces: tuple[list[str], list[str]] = ([], [])
