@@ -24,6 +24,7 @@ from numpygpt import GPT2Config, Tokenizer, checkpoint, hub
 from numpygpt.command_line import Parser, friendly_exit, number
 from numpygpt.model import parameter_shapes
 from numpygpt.pretrained import EMBEDDED_MODEL
+from numpygpt.tensor_parallel import POSSIBLE
 
 US = "numpygpt"
 PAUSE = (
@@ -162,7 +163,7 @@ class Benchmark:
         for n_context in (16, 256):
             name = f"decode, context {n_context}, share of the memory's limit"
             self.compare(name, "%", {US: partial(share, ours, n_context)})
-        if self.threads > 1 and sys.platform == "linux":
+        if POSSIBLE and 1 < self.threads <= len(os.sched_getaffinity(0)):
             [team] = self.processes("several processes").values()
             for n_context in (16, 256, 900):
                 sides = {US: team, "transformers": peers["transformers"], "one process": ours}

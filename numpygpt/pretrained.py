@@ -47,7 +47,8 @@ class GPT2:
         disk yet is downloaded, once (`numpygpt.hub` says how and where to).
 
         With `n_processes` above 1, so many decode one text together, each on a core: `numpygpt.tensor_parallel` says
-        how. That pays for models of gpt2's size or more, and takes Linux on x86-64.
+        how. That pays for models of gpt2's size or more, and takes Linux on x86-64. The others read the parameters in
+        the folder, so `params` must stay as they are.
 
         Raises FileNotFoundError where there is no such folder, `hub.HubError` (an OSError) where the name cannot be
         found or fetched, ValueError where what is there is not a GPT-2 or n_processes is more than there are cores,

@@ -41,6 +41,7 @@ from numpygpt import checkpoint, prefill
 from numpygpt.layers import Array, Tensors, attention, layer_norm
 from numpygpt.model import ACTIVATIONS, GPT2Config, KVCache, LayerCache, Params
 
+POSSIBLE = sys.platform == "linux" and platform.machine() == "x86_64"
 WATCH = 0.02  # seconds that a helper looks out for the next token before it sleeps
 LOOKS = 5_000  # at the shared memory between two at anything else: 0.5 ms
 LINE = 8  # integers of 8 bytes in a line of the cache; no two processes write to the same
@@ -50,26 +51,26 @@ class SharedMemory:
     """What the processes see of each other: all that they write while they decode.
 
     order: [0] the number of the last token that was ordered, [1] its id, [2] its position
-    met: [share · LINE] how often each process has come to where they wait for each other
+    arrived: [rank · LINE] how many barriers each process has come to
     keys and values: [n_layer, 2, n_head, n_ctx, n_dim]
-    parts: [2, n_shares, widest] what is to be added up, by turns in the first half and the second
+    parts: [2, world_size, widest] what is to be added up, by turns in the first half and the second
     logits: [n_vocab]
     """
 
-    def __init__(self, file_descriptor: int, config: GPT2Config, n_shares: int) -> None:
+    def __init__(self, file_descriptor: int, config: GPT2Config, world_size: int) -> None:
         n_dim = config.n_embd // config.n_head
         widest = max(3 * config.n_embd, config.n_inner or 4 * config.n_embd)
         shapes = [
             (config.n_layer, 2, config.n_head, config.n_ctx, n_dim),
-            (2, n_shares, widest),
+            (2, world_size, widest),
             (config.vocab_size,),
         ]
-        n_counters = LINE * (1 + n_shares)
+        n_counters = LINE * (1 + world_size)
         n_bytes = 8 * n_counters + 4 * sum(map(math.prod, shapes))
         os.truncate(file_descriptor, n_bytes)  # to the size that it may have already
         memory = mmap(file_descriptor, n_bytes)
         counters = memoryview(memory)[: 8 * n_counters].cast("q")
-        self.order, self.met = counters[:LINE], counters[LINE:]
+        self.order, self.arrived = counters[:LINE], counters[LINE:]
         ends = np.cumsum([math.prod(shape) for shape in shapes])
         arrays = np.split(np.frombuffer(memory, np.float32, offset=8 * n_counters), ends[:-1])
         self.keys_and_values, self.parts, self.logits = (
@@ -77,17 +78,17 @@ class SharedMemory:
         )
 
 
-def share_of(n: int, share: int, n_shares: int) -> slice:
-    """Return what falls to one of n_shares processes of n things in a row.
+def share_of(n: int, rank: int, world_size: int) -> slice:
+    """Return what falls to one of world_size processes of n things in a row.
 
-    >>> [share_of(25, share, 2) for share in range(2)]
+    >>> [share_of(25, rank, 2) for rank in range(2)]
     [slice(0, 12, None), slice(12, 25, None)]
     """
-    return slice(n * share // n_shares, n * (share + 1) // n_shares)
+    return slice(n * rank // world_size, n * (rank + 1) // world_size)
 
 
 class Worker:
-    """One process' part in the decoding of one sequence.
+    """One process' part in the decoding of one sequence: number `rank` of `world_size`, as PyTorch calls them.
 
     `waiting` is called from time to time while it waits for the others.
     """
@@ -97,31 +98,31 @@ class Worker:
         params: Params,
         config: GPT2Config,
         memory: SharedMemory,
-        share: int,
-        n_shares: int,
+        rank: int,
+        world_size: int,
         waiting: Callable[[], None],
     ) -> None:
         self.params, self.config, self.memory = params, config, memory
-        self.share, self.n_shares, self.waiting = share, n_shares, waiting
+        self.rank, self.world_size, self.waiting = rank, world_size, waiting
         self.heads = self.mine(config.n_head)
         self.caches = [LayerCache(keys[self.heads], values[self.heads]) for keys, values in memory.keys_and_values]
-        self.n_met = 0
+        self.n_barriers = 0
 
     def mine(self, n: int) -> slice:
         """Return this process' share of n things."""
-        return share_of(n, self.share, self.n_shares)
+        return share_of(n, self.rank, self.world_size)
 
     def arrive(self) -> None:
         """Say to the others that this process is here."""
-        self.n_met += 1
-        self.memory.met[self.share * LINE] = self.n_met
+        self.n_barriers += 1
+        self.memory.arrived[self.rank * LINE] = self.n_barriers
 
-    def meet(self) -> None:
+    def barrier(self) -> None:
         """Wait until all processes are here."""
         self.arrive()
-        met, looks = self.memory.met, 0
-        for other in range(0, self.n_shares * LINE, LINE):
-            while met[other] < self.n_met:
+        arrived, looks = self.memory.arrived, 0
+        for other in range(0, self.world_size * LINE, LINE):
+            while arrived[other] < self.n_barriers:
                 looks += 1
                 if looks % LOOKS == 0:
                     self.waiting()
@@ -130,11 +131,13 @@ class Worker:
         """`layers.linear`, of this process' part of the input: x [n_rows] -> [n_out], the same in all processes.
 
         einsum reads the matrix in one stream, row after row, where BLAS reads four rows side by side: when two
-        processes read at once, a matrix of 768 columns comes 1.4 times as fast so.
+        processes read at once, a matrix of 768 columns comes 1.4 times as fast so. Adding up what all have, for all, is
+        an all-reduce.
         """
-        parts = self.memory.parts[self.n_met % 2, :, : len(bias)]  # the others may be reading the other half yet
-        np.einsum("i,io->o", x, weight[rows], out=parts[self.share])
-        self.meet()
+        half = self.n_barriers % 2  # the others may be reading the other half yet
+        parts = self.memory.parts[half, :, : len(bias)]  # [world_size, n_out]
+        np.einsum("i,io->o", x, weight[rows], out=parts[self.rank])
+        self.barrier()
         y: Array = parts.sum(axis=0)
         y += bias
         return y
@@ -153,14 +156,14 @@ class Worker:
     def mlp(self, x: Array, c_fc: Tensors, c_proj: Tensors) -> Array:
         """`layers.mlp` of one position: x [n_embd] -> [n_embd]."""
         mine = self.mine(len(x))
-        inner = self.linear(x[mine], mine, **c_fc)
+        inner = self.linear(x[mine], mine, **c_fc)  # [n_inner]
         mine = self.mine(len(inner))
         return self.linear(ACTIVATIONS[self.config.activation_function](inner[mine]), mine, **c_proj)
 
     def decode(self, token_id: int, position: int) -> None:
         """Put the logits of what follows one token into the shared memory: `model.gpt2`, together with the others."""
         eps = self.config.layer_norm_epsilon
-        x: Array = self.params["wte"]["weight"][token_id] + self.params["wpe"]["weight"][position]
+        x: Array = self.params["wte"]["weight"][token_id] + self.params["wpe"]["weight"][position]  # [n_embd]
         for layer, block in enumerate(self.params["h"]):
             self.caches[layer].n_seq = position
             x = x + self.multi_head_attention(layer_norm(x, **block["ln_1"], eps=eps), **block["attn"], layer=layer)
@@ -168,8 +171,8 @@ class Worker:
         x = layer_norm(x, **self.params["ln_f"], eps=eps)
         output_weight = (self.params.get("lm_head") or self.params["wte"])["weight"]  # [n_vocab, n_embd]
         mine = self.mine(len(output_weight))
-        np.einsum("oi,i->o", output_weight[mine], x, out=self.memory.logits[mine])
-        self.meet()
+        np.einsum("oi,i->o", output_weight[mine], x, out=self.memory.logits[mine])  # [n_vocab] of all
+        self.barrier()
 
 
 class HelperError(Exception):
@@ -205,7 +208,7 @@ class Team:
 
         Raises ValueError for more processes than cores or heads, and OSError where the platform is none that can.
         """
-        if sys.platform != "linux" or platform.machine() != "x86_64":
+        if not POSSIBLE:
             raise OSError(
                 f"several processes need Linux on x86-64, not {sys.platform} on {platform.machine()}; use one"
             )
@@ -222,8 +225,8 @@ class Team:
         file_descriptor = os.memfd_create("numpygpt")
         try:
             self._memory = SharedMemory(file_descriptor, config, n_processes)
-            for share in range(1, n_processes):
-                arguments = (os.path.abspath(folder), file_descriptor, share, n_processes, self._pid)
+            for rank in range(1, n_processes):
+                arguments = (os.path.abspath(folder), file_descriptor, rank, n_processes, self._pid)
                 self.helpers.append(_start_helper(arguments))
         finally:
             os.close(file_descriptor)
@@ -263,8 +266,8 @@ class Team:
             return False
         order = self._memory.order
         try:
-            if self._worker.n_met == 0:
-                self._worker.meet()  # when they have loaded the weights
+            if self._worker.n_barriers == 0:
+                self._worker.barrier()  # when they have loaded the weights
             order[1], order[2] = token_id, cache.n_seq
             order[0] += 1
             self._worker.decode(token_id, cache.n_seq)
@@ -320,17 +323,17 @@ def _end(helpers: list[subprocess.Popen[bytes]], pid: int) -> None:
     helpers.clear()
 
 
-def help_out(folder: str, file_descriptor: int, share: int, n_shares: int, parent: int) -> None:
+def help_out(folder: str, file_descriptor: int, rank: int, world_size: int, parent: int) -> None:
     """Be a helper: decode what is ordered, until the process that gives the orders ends."""
     config = checkpoint.load_config(folder)
     params = checkpoint.load_params(folder, config)
-    memory = SharedMemory(file_descriptor, config, n_shares)
+    memory = SharedMemory(file_descriptor, config, world_size)
 
     def waiting() -> None:
         if os.getppid() != parent:
             raise SystemExit
 
-    worker = Worker(params, config, memory, share, n_shares, waiting)
+    worker = Worker(params, config, memory, rank, world_size, waiting)
     worker.arrive()
     for token_id, position in _orders(memory):
         worker.decode(token_id, position)

@@ -25,8 +25,9 @@ from numpygpt.layers import Array
 from numpygpt.model import KVCache, Params
 from numpygpt.tensor_parallel import LentCache, SharedMemory, Team, Worker, share_of
 
-POSSIBLE = sys.platform == "linux" and platform.machine() == "x86_64" and len(os.sched_getaffinity(0)) > 1
-pytestmark = pytest.mark.skipif(not POSSIBLE, reason="needs Linux on x86-64 and two cores")
+pytestmark = pytest.mark.skipif(
+    not tensor_parallel.POSSIBLE or len(os.sched_getaffinity(0)) < 2, reason="needs Linux on x86-64 and two cores"
+)
 TINY = REFERENCE / "tiny"
 PROMPT = "Once upon a time"
 CONFIG = GPT2Config(vocab_size=101, n_ctx=16, n_embd=40, n_layer=2, n_head=5, n_inner=70)
@@ -65,22 +66,22 @@ def is_running(pid: int) -> bool:
         return False
 
 
-def decode_in_threads(params: Params, config: GPT2Config, ids: list[int], n_shares: int) -> Array:
+def decode_in_threads(params: Params, config: GPT2Config, ids: list[int], world_size: int) -> Array:
     """Decode ids one by one, with a thread for every process: logits [n_seq, n_vocab]."""
     file_descriptor = os.memfd_create("test")
-    memories = [SharedMemory(file_descriptor, config, n_shares) for _ in range(n_shares)]
+    memories = [SharedMemory(file_descriptor, config, world_size) for _ in range(world_size)]
     os.close(file_descriptor)
     logits: list[Array] = []
 
-    def work(share: int) -> None:
-        worker = Worker(params, config, memories[share], share, n_shares, waiting=lambda: time.sleep(0))
+    def work(rank: int) -> None:
+        worker = Worker(params, config, memories[rank], rank, world_size, waiting=lambda: time.sleep(0))
         for position, token_id in enumerate(ids):
             worker.decode(token_id, position)
-            if share == 0:
-                logits.append(memories[share].logits.copy())
-            worker.meet()  # so that nobody writes the next logits before
+            if rank == 0:
+                logits.append(memories[rank].logits.copy())
+            worker.barrier()  # so that nobody writes the next logits before
 
-    others = [threading.Thread(target=work, args=(share,)) for share in range(1, n_shares)]
+    others = [threading.Thread(target=work, args=(rank,)) for rank in range(1, world_size)]
     for other in others:
         other.start()
     work(0)
@@ -89,7 +90,7 @@ def decode_in_threads(params: Params, config: GPT2Config, ids: list[int], n_shar
     return np.array(logits)
 
 
-@pytest.mark.parametrize("n_shares", [1, 2, 3, 5])
+@pytest.mark.parametrize("world_size", [1, 2, 3, 5])
 @pytest.mark.parametrize(
     "options",
     [
@@ -100,13 +101,13 @@ def decode_in_threads(params: Params, config: GPT2Config, ids: list[int], n_shar
     ],
 )
 def test_shares_of_every_matrix_add_up_to_the_model(
-    options: dict[str, Any], n_shares: int, monkeypatch: pytest.MonkeyPatch
+    options: dict[str, Any], world_size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tensor_parallel, "LOOKS", 1)  # threads of one process get ahead only when another lets them
     config = dataclasses.replace(CONFIG, **options)
     params = random_params(config)
     ids = [5, 100, 0, 5, 17, 42]
-    logits = decode_in_threads(params, config, ids, n_shares)
+    logits = decode_in_threads(params, config, ids, world_size)
     np.testing.assert_allclose(logits, gpt2(ids, **params, config=config), rtol=0, atol=2e-5)
 
 
@@ -121,8 +122,8 @@ def test_the_shares_give_the_logits_of_transformers(monkeypatch: pytest.MonkeyPa
 
 def test_all_is_shared_out_once() -> None:
     for n in (0, 1, 12, 25, 50257):
-        for n_shares in (1, 2, 3, 7):
-            shares = [range(n)[share_of(n, share, n_shares)] for share in range(n_shares)]
+        for world_size in (1, 2, 3, 7):
+            shares = [range(n)[share_of(n, share, world_size)] for share in range(world_size)]
             assert [i for share in shares for i in share] == list(range(n))
 
 
@@ -330,6 +331,7 @@ def test_more_processes_than_heads_are_refused(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_other_platforms_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tensor_parallel, "POSSIBLE", False)
     monkeypatch.setattr(platform, "machine", lambda: "aarch64")
     with pytest.raises(OSError, match="need Linux on x86-64, not linux on aarch64; use one"):
         GPT2.from_pretrained(TINY, n_processes=2)
