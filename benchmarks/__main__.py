@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpygpt.model import parameter_shapes
+from numpygpt.tensor_parallel import POSSIBLE
 
 from benchmarks.encoders import ENCODERS, Encode, texts
 from numpygpt import GPT2Config, Tokenizer, checkpoint, hub
 from numpygpt.command_line import Parser, friendly_exit, number
-from numpygpt.model import parameter_shapes
 from numpygpt.pretrained import EMBEDDED_MODEL
-from numpygpt.tensor_parallel import POSSIBLE
 
 US = "numpygpt"
 PAUSE = (

@@ -19,9 +19,9 @@ import time
 from pathlib import Path
 
 import numpy as np
+from numpygpt.model import GPT2Config, parameter_shapes
 
 from numpygpt.command_line import Parser, friendly_exit, number
-from numpygpt.model import GPT2Config, parameter_shapes
 
 SHAPES = {
     "gpt2": GPT2Config(),

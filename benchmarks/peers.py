@@ -76,8 +76,9 @@ class Numpygpt(Peer):
         return [time.perf_counter() for _ in steps]
 
     def prefill(self, n: int) -> float:
-        from numpygpt import KVCache
         from numpygpt.prefill import gpt2
+
+        from numpygpt import KVCache
 
         params, config = self.model.params, self.model.config
         cache = KVCache(config, n_ctx=n)

@@ -5,56 +5,28 @@
 12
 """
 
-import os
-import sys
-
-if "numpy" not in sys.modules:  # when NumPy is loaded, OpenBLAS reads for how many cycles, as a power of 2, its threads
-    os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "20")  # keep a core without work; those in threads.py need it
-
-from numpygpt.layers import (
-    attention,
-    causal_mask,
-    gelu,
-    gelu_exact,
-    layer_norm,
-    linear,
-    mlp,
-    multi_head_attention,
-    positional_embedding,
-    sinusoidal_encoding,
-    softmax,
-    split_heads,
-    token_embedding,
-)
-from numpygpt.model import GPT2Config, KVCache, gpt2, pad_left, transformer_block
-from numpygpt.pretrained import GPT2
-from numpygpt.sampling import Sampling
-from numpygpt.tokenizer import Tokenizer
-from numpygpt.tracing import trace
-
-__version__ = "0.1.0"
-
-__all__ = [
-    "GPT2",
-    "GPT2Config",
-    "KVCache",
-    "Sampling",
-    "Tokenizer",
-    "attention",
-    "causal_mask",
-    "gelu",
-    "gelu_exact",
-    "gpt2",
-    "layer_norm",
-    "linear",
-    "mlp",
-    "multi_head_attention",
-    "pad_left",
-    "positional_embedding",
-    "sinusoidal_encoding",
-    "softmax",
-    "split_heads",
-    "token_embedding",
-    "trace",
-    "transformer_block",
-]
+from numpygpt.config import GPT2Config as GPT2Config
+from numpygpt.gpt2 import gpt2 as gpt2
+from numpygpt.gpt2 import transformer_block as transformer_block
+from numpygpt.layers import attention as attention
+from numpygpt.layers import causal_mask as causal_mask
+from numpygpt.layers import gelu as gelu
+from numpygpt.layers import gelu_exact as gelu_exact
+from numpygpt.layers import layer_norm as layer_norm
+from numpygpt.layers import linear as linear
+from numpygpt.layers import merge_heads as merge_heads
+from numpygpt.layers import mlp as mlp
+from numpygpt.layers import multi_head_attention as multi_head_attention
+from numpygpt.layers import positional_embedding as positional_embedding
+from numpygpt.layers import relu as relu
+from numpygpt.layers import sinusoidal_encoding as sinusoidal_encoding
+from numpygpt.layers import softmax as softmax
+from numpygpt.layers import split_heads as split_heads
+from numpygpt.layers import token_embedding as token_embedding
+from numpygpt.pretrained import GPT2 as GPT2
+from numpygpt.pretrained import KVCache as KVCache
+from numpygpt.pretrained import Tokenizer as Tokenizer
+from numpygpt.pretrained import pad_left as pad_left
+from numpygpt.sampling import Sampling as Sampling
+from numpygpt.trace import trace as trace
+from numpygpt.version import __version__ as __version__

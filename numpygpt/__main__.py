@@ -10,7 +10,7 @@ from typing import Any
 
 from numpygpt import GPT2, Sampling, __version__
 from numpygpt.command_line import Parser, friendly_exit, number
-from numpygpt.pretrained import EMBEDDED_MODEL, FETCH, GrowingText, default_model
+from numpygpt.pretrained import EMBEDDED_MODEL, FETCH, TextStream, default_model
 
 DESCRIPTION = """\
 Continue a text with GPT-2, in plain NumPy. The prompt and its continuation are printed as one text,
@@ -83,13 +83,6 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         default=0,
         help="guess N tokens ahead where the text repeats itself: the same text, sooner (try 15)",
     )
-    text.add_argument(
-        "--processes",
-        type=number(int, 1),
-        metavar="N",
-        default=1,
-        help="so many processes decode together, a core each: sooner for a large model (try 2)",
-    )
     text.add_argument("--no-prompt", action="store_true", help="print the new text alone")
     text.add_argument("--stats", action="store_true", help="tell the speed on standard error, as on a terminal")
     options = parser.parse_args(argv)
@@ -146,12 +139,12 @@ def sampling_options(options: argparse.Namespace) -> dict[str, Any]:
     return {name: getattr(options, name) for name in ("temperature", "top_k", "top_p", "repetition_penalty")}
 
 
-def statistics(texts: list[GrowingText], seconds: float) -> str:
+def statistics(texts: list[TextStream], seconds: float) -> str:
     """Say in one line what was written, how fast and why it ended.
 
     >>> from numpygpt.generate import Continuation
     >>> from numpygpt import Tokenizer
-    >>> statistics([GrowingText(Continuation([0], [1, 2, 3], "stop string"), Tokenizer(), [])], 0.5)
+    >>> statistics([TextStream(Continuation([0], [1, 2, 3], "stop string"), Tokenizer(), [])], 0.5)
     '[3 tokens in 0.50 s, 6.0 tokens/s; ended by: stop string]'
     """
     n_tokens = sum(text.n_tokens for text in texts)
@@ -168,7 +161,7 @@ def main(argv: list[str] | None = None) -> None:
         prompt = read_prompt(options.prompt)
         Sampling(**sampling_options(options))  # a mistake in them should not wait for a model to load
         folder = default_model() if options.model is None else options.model
-        write(GPT2.from_pretrained(folder, n_processes=options.processes), prompt, options)
+        write(GPT2.from_pretrained(folder), prompt, options)
         if folder in EMBEDDED_MODEL:
             print(f"[{folder.name}, the small model that comes along; {FETCH} fetches OpenAI's]", file=sys.stderr)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import shutil
@@ -11,10 +12,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 TEMPORARY = f".{'[0-9a-f]' * 16}.tmp"  # the names, as a glob, of what is being written; a killed process leaves it
+NO_SYNC = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EPERM)  # "fsync is not for this file"
 
 
 @contextmanager
-def written_whole(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """Open a file that takes the name `path` when it is complete, and leaves no trace when that fails.
 
     Until then an older file of that name stays as it was.
@@ -22,7 +24,7 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = Path(folder, "poem.txt")
-    ...     with written_whole(path) as file:
+    ...     with atomic_write(path) as file:
     ...         _ = file.write(b"The sea")
     ...         before = path.exists()
     ...     before, path.read_bytes()
@@ -39,7 +41,7 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             with beside.open("xb") as file:
                 yield file
                 file.flush()
-                os.fsync(file.fileno())
+                _sync(file)
             os.replace(beside, path)
     finally:
         with suppress(OSError):  # usually it has the new name by now
@@ -47,7 +49,7 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def folder_written_whole(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iterator[Path]:
+def atomic_folder(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iterator[Path]:
     """Give an empty folder to fill with files, which takes the name `path` when it is complete.
 
     The folders above it are made if need be. With `overwrite`, the files of an existing folder are replaced one by
@@ -76,6 +78,15 @@ def folder_written_whole(path: str | os.PathLike[str], *, overwrite: bool = Fals
                 os.rename(beside, path)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+
+
+def _sync(file: BinaryIO) -> None:
+    """Wait until the file is on the disk, which says so if it is full, unless the file system knows no such wait."""
+    try:
+        os.fsync(file.fileno())
+    except OSError as error:
+        if error.errno not in NO_SYNC:
+            raise
 
 
 def _temporary_name() -> str:

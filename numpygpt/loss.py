@@ -8,19 +8,19 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from numpygpt.layers import Array
-from numpygpt.model import GPT2Config, Params, gpt2
+from numpygpt.arrays import Array
 from numpygpt.tokenizer import Tokenizer
 
-CHUNK_ROWS = 256  # rows of logits whose exponentials exist at once
 WINDOW_ROWS = 1024  # rows of logits computed at once, over all windows of a batch
+
+Model = Callable[..., Array]  # ids [..., n_seq], logits_to_keep=n -> the last logits [..., n, n_vocab]
 
 
 def cross_entropy(logits: Array, targets: ArrayLike) -> Array:
@@ -28,22 +28,16 @@ def cross_entropy(logits: Array, targets: ArrayLike) -> Array:
 
         loss = log Σ_j exp(logits_j) - logits_target
 
-    logits: [..., n_vocab], targets: [...] integers -> [...]
+    logits: [..., n_vocab], targets: [...] integers -> [...], one loss for each position
 
     The largest logit is subtracted first, which changes nothing in the formula and keeps exp from overflowing.
 
     >>> cross_entropy(np.array([0.0, math.log(3.0)]), 1)  # probabilities 1/4 and 3/4
     array(0.28768207)
     """
-    targets = np.asarray(targets)
-    rows, flat = logits.reshape(-1, logits.shape[-1]), targets.ravel()
-    losses = np.empty(len(rows), logits.dtype)
-    for start in range(0, len(rows), CHUNK_ROWS):
-        chunk = rows[start : start + CHUNK_ROWS]
-        shifted = chunk - chunk.max(axis=-1, keepdims=True)
-        at_target = shifted[np.arange(len(chunk)), flat[start : start + CHUNK_ROWS]]
-        losses[start : start + CHUNK_ROWS] = np.log(np.exp(shifted, out=shifted).sum(axis=-1)) - at_target
-    return losses.reshape(targets.shape)
+    logits = logits - logits.max(axis=-1, keepdims=True)
+    at_target = np.take_along_axis(logits, np.asarray(targets)[..., None], axis=-1)
+    return np.asarray(np.log(np.exp(logits).sum(axis=-1)) - at_target[..., 0])
 
 
 @dataclass(frozen=True)
@@ -70,10 +64,10 @@ class TextLoss:
         return self.nats / math.log(2) / self.n_bytes
 
 
-def token_losses(ids: Sequence[int], params: Params, config: GPT2Config, stride: int | None = None) -> Iterator[Array]:
+def token_losses(ids: Sequence[int], model: Model, *, n_ctx: int, stride: int | None = None) -> Iterator[Array]:
     """Score every token but the first, each once, with a window that slides over the text.
 
-    ids: [n_tokens] -> arrays of losses, n_tokens - 1 in all
+    ids: [n_tokens] -> arrays of losses, n_tokens - 1 in all. `model` is `GPT2.logits`, or does what it does.
 
     The window is n_ctx tokens wide and moves on by `stride`; in every place but the first only its last `stride`
     predictions count, so each token is predicted from at least n_ctx - stride tokens before it. A small stride
@@ -82,35 +76,27 @@ def token_losses(ids: Sequence[int], params: Params, config: GPT2Config, stride:
 
     Raises ValueError for fewer than two tokens, or a stride that is not from 1 to n_ctx.
     """
-    stride = (config.n_ctx + 1) // 2 if stride is None else stride
-    if not 1 <= stride <= config.n_ctx:
-        raise ValueError(f"the stride must be from 1 to the context window of {config.n_ctx} tokens, not {stride}")
+    stride = (n_ctx + 1) // 2 if stride is None else stride
+    if not 1 <= stride <= n_ctx:
+        raise ValueError(f"the stride must be from 1 to the context window of {n_ctx} tokens, not {stride}")
     if len(ids) < 2:
         raise ValueError("the text is empty: there is no token to predict")
     tokens = np.asarray(ids)
     inputs, targets = tokens[:-1], tokens[1:]
-    end = min(config.n_ctx, len(inputs))
-    yield cross_entropy(gpt2(inputs[:end], **params, config=config), targets[:end])
+    end = min(n_ctx, len(inputs))
+    yield cross_entropy(model(inputs[:end], logits_to_keep=end), targets[:end])
     while len(inputs) - end >= stride:
-        n_windows = min((len(inputs) - end) // stride, max(1, WINDOW_ROWS // config.n_ctx))
+        n_windows = min((len(inputs) - end) // stride, max(1, WINDOW_ROWS // n_ctx))
         ends = end + stride * np.arange(1, n_windows + 1)
-        windows = ends[:, None] - np.arange(config.n_ctx, 0, -1)  # [n_windows, n_ctx]
-        logits = gpt2(inputs[windows], **params, config=config, logits_to_keep=stride)
-        yield cross_entropy(logits, targets[windows[:, -stride:]]).ravel()
+        windows = ends[:, None] - np.arange(n_ctx, 0, -1)  # [n_windows, n_ctx]
+        yield cross_entropy(model(inputs[windows], logits_to_keep=stride), targets[windows[:, -stride:]]).ravel()
         end = int(ends[-1])
     if rest := len(inputs) - end:
-        logits = gpt2(inputs[-config.n_ctx :], **params, config=config, logits_to_keep=rest)
-        yield cross_entropy(logits, targets[-rest:])
+        yield cross_entropy(model(inputs[-n_ctx:], logits_to_keep=rest), targets[-rest:])
 
 
 def text_loss(
-    text: str,
-    params: Params,
-    config: GPT2Config,
-    tokenizer: Tokenizer,
-    *,
-    stride: int | None = None,
-    progress: bool = False,
+    text: str, model: Model, tokenizer: Tokenizer, *, n_ctx: int, stride: int | None = None, progress: bool = False
 ) -> TextLoss:
     """Score a text, as `token_losses` does; the first token is predicted from `<|endoftext|>`.
 
@@ -123,7 +109,7 @@ def text_loss(
     ids = [tokenizer.eot_id, *tokenizer.encode(text)]
     nats = 0.0
     with tqdm(total=len(ids) - 1, unit=" tokens", disable=not progress, leave=False) as bar:
-        for losses in token_losses(ids, params, config, stride):
+        for losses in token_losses(ids, model, n_ctx=n_ctx, stride=stride):
             nats += float(losses.sum(dtype=np.float64))
             bar.update(losses.size)
     return TextLoss(nats, len(ids) - 1, len(text.encode()))
@@ -162,9 +148,8 @@ def main(argv: list[str] | None = None) -> None:
 
         text = _read(options.file)
         model = GPT2.from_pretrained(options.model or default_model())
-        result = text_loss(
-            text, model.params, model.config, model.tokenizer, stride=options.stride, progress=sys.stderr.isatty()
-        )
+        n_ctx, progress = model.config.n_ctx, sys.stderr.isatty()
+        result = text_loss(text, model.logits, model.tokenizer, n_ctx=n_ctx, stride=options.stride, progress=progress)
         print(f"{result.n_tokens} tokens, {result.n_bytes} bytes")
         print(f"loss           {result.loss:.4f} nats per token")
         print(f"perplexity     {result.perplexity:.2f}")

@@ -5,64 +5,57 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from numpygpt.generate import STOP_STRING, Continuation, generate
-from numpygpt.layers import Array
-from numpygpt.model import GPT2Config, Params, gpt2
+from numpygpt.arrays import Array, Params
+from numpygpt.config import GPT2Config
+from numpygpt.generate import STOP_STRING, Continuation
 from numpygpt.sampling import Sampling
-from numpygpt.tokenizer import Tokenizer
-from numpygpt.tracing import trace
+from numpygpt.trace import Hook, trace
 
-if TYPE_CHECKING:
-    from numpygpt.tensor_parallel import Team
+try:
+    from numpygpt.engine import KVCache as KVCache
+    from numpygpt.engine import Tokenizer, generate, gpt2
+    from numpygpt.engine import pad_left as pad_left
+except ModuleNotFoundError:  # without its folder, the book does all that there is to do, slowly
+    from numpygpt.without_engine import KVCache as KVCache
+    from numpygpt.without_engine import Tokenizer, generate, gpt2  # type: ignore
+    from numpygpt.without_engine import pad_left as pad_left
 
-FETCH = "python -m numpygpt.hub download gpt2"
+FETCH = "python -m numpygpt.models download gpt2"
 EMBEDDED_MODEL = [Path(__file__).parent / "weights" / "stories", Path(__file__).parents[1] / "weights" / "stories"]
 
 
 class GPT2:
-    """A GPT-2 with its tokenizer: `config` is its shape, `params` the tree of its parameters, `team` its processes.
+    """A GPT-2 with its tokenizer: `config` is its shape, `params` the tree of its parameters.
 
         model = GPT2.from_pretrained("gpt2")
         model.generate("Alan Turing theorized that computers would one day become", max_new_tokens=20)
 
-    What `logits` does, by hand: `gpt2(model.tokenizer.encode(prompt), **model.params, config=model.config)`.
+    What `logits` does, by hand: `gpt2(model.tokenizer.encode(prompt), **model.params, n_head=model.config.n_head)`.
     """
 
     def __init__(self, config: GPT2Config, params: Params, tokenizer: Tokenizer | None) -> None:
         self.config = config
         self.params = params
         self._tokenizer = tokenizer
-        self.team: Team | None = None
 
     @classmethod
-    def from_pretrained(cls, name_or_folder: str | os.PathLike[str], *, n_processes: int = 1) -> GPT2:
+    def from_pretrained(cls, name_or_folder: str | os.PathLike[str]) -> GPT2:
         """Load a model by its folder, or by its name on the Hugging Face hub.
 
         A name is `gpt2`, `gpt2-medium`, `gpt2-large`, `gpt2-xl`, `distilgpt2`, or any `owner/name`; what is not on
-        disk yet is downloaded, once (`numpygpt.hub` says how and where to).
+        disk yet is downloaded, once (`numpygpt.models.hub` says how and where to).
 
-        With `n_processes` above 1, so many decode one text together, each on a core: `numpygpt.tensor_parallel` says
-        how. That pays for models of gpt2's size or more, and takes Linux on x86-64. The others read the parameters in
-        the folder, so `params` must stay as they are.
-
-        Raises FileNotFoundError where there is no such folder, `hub.HubError` (an OSError) where the name cannot be
-        found or fetched, ValueError where what is there is not a GPT-2 or n_processes is more than there are cores,
-        and OSError where several processes cannot work together.
+        Raises FileNotFoundError where there is no such folder, `HubError` (an OSError) where the name cannot be found
+        or fetched, and ValueError where what is there is not a GPT-2.
         """
-        from numpygpt import checkpoint  # here, for it is a command too: python -m numpygpt.checkpoint
+        from numpygpt.models import checkpoint  # here, for a model that is made in Python needs no files
 
-        folder = _find_or_download(os.fspath(name_or_folder))
-        model = cls(*checkpoint.load(folder))
-        if n_processes != 1:
-            from numpygpt.tensor_parallel import Team  # here, for most programs start without it
-
-            model.team = Team(folder, model.params, model.config, n_processes)
-        return model
+        return cls(*checkpoint.load(_find_or_download(os.fspath(name_or_folder)), tokenizer_class=Tokenizer))
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -71,13 +64,17 @@ class GPT2:
             raise ValueError("the model's folder has no tokenizer; put its vocab.json and merges.txt there")
         return self._tokenizer
 
-    def logits(self, ids: ArrayLike) -> Array:
-        """Return the logits of the next token after every position: ids [..., n_seq] -> [..., n_seq, n_vocab]."""
-        return gpt2(ids, **self.params, config=self.config)
+    def logits(self, ids: ArrayLike, logits_to_keep: int | None = None) -> Array:
+        """Return the logits of the next token after every position: ids [..., n_seq] -> [..., n_seq, n_vocab].
 
-    def trace(self, ids: ArrayLike) -> dict[str, Array]:
-        """Return all that the model computes on the way to the logits, by name: see `numpygpt.trace`."""
-        return trace(ids, **self.params, config=self.config)
+        `logits_to_keep` asks for the last positions only. Raises TypeError and ValueError for what are no ids of this
+        model, or too many.
+        """
+        return gpt2(ids, **self.params, config=self.config, logits_to_keep=logits_to_keep)
+
+    def trace(self, ids: ArrayLike, hook: Hook | None = None) -> dict[str, Array]:
+        """Return every activation on the way to the logits, by name, and let `hook` change it: see `numpygpt.trace`."""
+        return trace(ids, **self.params, config=self.config, hook=hook)
 
     def generate(
         self, prompt: str | Sequence[str], max_new_tokens: int = 40, *, num_return_sequences: int = 1, **options: Any
@@ -122,15 +119,15 @@ class GPT2:
         seed: int | np.random.Generator | None = None,
         prompt_lookup_num_tokens: int = 0,
         **sampling: Any,
-    ) -> Iterator[list[GrowingText]]:
-        """Continue prompts and yield the list of growing texts at the start and after every token.
+    ) -> Iterator[list[TextStream]]:
+        """Continue prompts and yield the list of their texts at the start and after every token.
 
         `generate` and `stream` are made of this. The options are theirs.
         """
         if not prompts:
             raise ValueError("no prompt: give a text, or a list of texts")
         if not all(isinstance(prompt, str) for prompt in prompts):
-            raise TypeError("a prompt is text; `numpygpt.generate.generate` continues token ids")
+            raise TypeError("a prompt is text; `numpygpt.engine.generate` continues token ids")
         stops = [stop_strings] if isinstance(stop_strings, str) else list(stop_strings)
         if not all(stops):
             raise ValueError("a stop string is empty; it would end every text before its first character")
@@ -145,14 +142,13 @@ class GPT2:
             n_vocab=self.tokenizer.n_vocab,
             seed=seed,
             prompt_lookup_num_tokens=prompt_lookup_num_tokens,
-            team=self.team,
         )
         return self._grow(steps, stops)
 
-    def _grow(self, steps: Iterator[list[Continuation]], stops: list[str]) -> Iterator[list[GrowingText]]:
-        texts: list[GrowingText] = []
+    def _grow(self, steps: Iterator[list[Continuation]], stops: list[str]) -> Iterator[list[TextStream]]:
+        texts: list[TextStream] = []
         for continuations in steps:
-            texts = texts or [GrowingText(continuation, self.tokenizer, stops) for continuation in continuations]
+            texts = texts or [TextStream(continuation, self.tokenizer, stops) for continuation in continuations]
             for text in texts:
                 text.read()
             yield texts
@@ -163,7 +159,7 @@ def default_model() -> Path:
 
     Raises FileNotFoundError where there is neither.
     """
-    from numpygpt import hub
+    from numpygpt.models import hub
 
     folder = hub.find("gpt2") or next(filter(Path.is_dir, EMBEDDED_MODEL), None)
     if folder is None:
@@ -175,7 +171,7 @@ def _find_or_download(name_or_folder: str) -> Path:
     folder = Path(name_or_folder).expanduser()
     if folder.is_dir() or folder.is_absolute() or name_or_folder.startswith("."):
         return folder
-    from numpygpt import hub
+    from numpygpt.models import hub
 
     try:
         return hub.download(name_or_folder)
@@ -185,8 +181,8 @@ def _find_or_download(name_or_folder: str) -> Path:
         raise
 
 
-class GrowingText:
-    """The new text of one sequence while its tokens arrive.
+class TextStream:
+    """The text that streams from one sequence's tokens as they arrive.
 
     `text` is what is certain of it, `piece` what the last step added to it. Text that may turn out to begin a stop
     string, and bytes that do not make a character yet, wait for the tokens that decide.

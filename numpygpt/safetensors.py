@@ -37,13 +37,14 @@ import math
 import os
 import reprlib
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from numpygpt.files import written_whole
+from numpygpt.files import atomic_write
 
 MAX_HEADER_BYTES = 100_000_000
 MAX_TENSOR_BYTES = 2**63 - 1
@@ -51,35 +52,19 @@ MAX_AXES = 32  # what every supported NumPy can hold
 ALIGNMENT = 64  # bytes: a cache line, and the widest SIMD register
 WRITE_BYTES = 2**25  # tensors are cast and written in slices of this size
 
+_ITEM_BYTES = {"F": (8, 4, 2), "I": (8, 4, 2, 1), "U": (8, 4, 2, 1)}
 DTYPES: dict[str, np.dtype[Any]] = {
-    "F64": np.dtype("<f8"),
-    "F32": np.dtype("<f4"),
-    "F16": np.dtype("<f2"),
-    "I64": np.dtype("<i8"),
-    "I32": np.dtype("<i4"),
-    "I16": np.dtype("<i2"),
-    "I8": np.dtype("i1"),
-    "U64": np.dtype("<u8"),
-    "U32": np.dtype("<u4"),
-    "U16": np.dtype("<u2"),
-    "U8": np.dtype("u1"),
-    "BOOL": np.dtype("?"),
+    f"{kind}{8 * size}": np.dtype(f"<{kind.lower()}{size}") for kind, sizes in _ITEM_BYTES.items() for size in sizes
 }
+DTYPES["BOOL"] = np.dtype("?")
 DTYPE_NAMES = {dtype.str: name for name, dtype in DTYPES.items()}
 STORED_DTYPES = {**DTYPES, "BF16": np.dtype("<u2")}  # NumPy has no bfloat16: its bits are read as integers
+
+Entry = dict[str, Any]  # what the header says of a tensor: {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}
 
 
 class SafetensorsError(ValueError):
     """A file that breaks the format's rules: the message names the file, the tensor and the rule."""
-
-
-class TensorInfo(NamedTuple):
-    """One tensor's entry in the header. `begin` and `end` are its `data_offsets`."""
-
-    dtype: str
-    shape: tuple[int, ...]
-    begin: int
-    end: int
 
 
 # Reading
@@ -88,76 +73,61 @@ class TensorInfo(NamedTuple):
 class SafetensorsFile(Mapping[str, NDArray[Any]]):
     """A safetensors file as a read-only mapping from names to arrays, in the order of the data.
 
-    Opening reads and checks the header alone. Each `file[name]` maps that one tensor's part of the file
-    into memory and holds on to nothing, so a loop over a file of any size needs one tensor's memory at a
-    time, and `file[name][10:20]` reads those rows only. (BF16 and BOOL are read whole: NumPy lacks BF16,
-    which becomes float32, exactly, and BOOL bytes are checked.) The arrays show the file as it lies on
-    disk: where a tensor does not start at a multiple of its item size, `flags.aligned` is False and
-    arithmetic is slow. `load_file` copies those, and is the one to use for keeping all tensors at once.
+    Opening reads and checks the header alone. Each `file[name]` maps that one tensor's part of the file into memory
+    and holds on to nothing: a loop over a file of any size needs one tensor's memory at a time, and
+    `file[name][10:20]` loads those rows only. Tensors are read instead, whole, where the drive cannot map or the data
+    does not start at a multiple of 8 bytes, as arithmetic would be slow then. BF16 becomes float32, exactly.
 
-    `metadata` is the header's `__metadata__`; `shapes` and `dtypes` (the format's names, such as "F32")
-    tell what is in the file without touching the data.
+    `metadata` is the header's `__metadata__`; `shapes` and `dtypes` (the format's names, such as "F32") tell
+    what is in the file without touching the data.
 
-    Raises FileNotFoundError or IsADirectoryError for a path that is no file, and `SafetensorsError` for
-    a file that breaks the format's rules or holds a type that NumPy does not have.
+    Raises FileNotFoundError or IsADirectoryError for a path that is no file, and `SafetensorsError` for a file
+    that breaks the format's rules, holds a type that NumPy does not have, or has changed since it was opened.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        if self.path.is_dir():
-            raise IsADirectoryError(f"{self.path} is a folder, not a safetensors file")
-        if not self.path.is_file():
-            raise FileNotFoundError(f"{self.path}: there is no such file")
         with self.path.open("rb") as file:
             self._identity = _identity(file)
-            header = _read_header(file, str(self.path))
-            self._data_start = file.tell()
-            self._data_size = os.fstat(file.fileno()).st_size - self._data_start
-        self.metadata, self._tensors = _parse_header(header, self._data_size, str(self.path))
-
-    @property
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        return {name: info.shape for name, info in self._tensors.items()}
-
-    @property
-    def dtypes(self) -> dict[str, str]:
-        return {name: info.dtype for name, info in self._tensors.items()}
+            try:
+                header = _read_header(file)
+                self._data_start = file.tell()
+                self._data_size = os.fstat(file.fileno()).st_size - self._data_start
+                self.metadata, self._entries = _parse_header(header, self._data_size)
+            except SafetensorsError as error:
+                raise SafetensorsError(f"{self.path}: {error}") from error.__cause__
+        self.shapes = {name: tuple(entry["shape"]) for name, entry in self._entries.items()}
+        self.dtypes = {name: entry["dtype"] for name, entry in self._entries.items()}
 
     def __getitem__(self, name: str) -> NDArray[Any]:
-        if name not in self._tensors:
-            raise KeyError(f"{self.path} has no tensor {name!r}")
-        info = self._tensors[name]
-        return self._decode(name, self._map(info.begin, info.end))
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._tensors
+        return self._decode(name, self._bytes(*self._entries[name]["data_offsets"]))
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._tensors)
+        return iter(self._entries)
 
     def __len__(self) -> int:
-        return len(self._tensors)
+        return len(self._entries)
 
-    def _map(self, begin: int, end: int) -> NDArray[np.uint8]:
-        """Map the bytes `begin` to `end` of the data: [end - begin]."""
+    def _bytes(self, begin: int, end: int) -> NDArray[np.uint8]:
+        """The bytes `begin` to `end` of the data, [end - begin], mapped if possible."""
         with self.path.open("rb") as file:
             if _identity(file) != self._identity:
                 raise SafetensorsError(f"{self.path}: the file has changed since it was opened; open it again")
-            if begin == end:  # the operating system maps no empty ranges
-                return np.frombuffer(b"", np.uint8)
-            data = np.memmap(file, np.uint8, "r", offset=self._data_start + begin, shape=(end - begin,))
-            return data.view(np.ndarray)
+            start, size = self._data_start + begin, end - begin
+            if size and self._data_start % 8 == 0:  # the operating system maps no empty ranges
+                with suppress(OSError):  # some file systems map none, and say ENODEV
+                    return np.memmap(file, np.uint8, "r", offset=start, shape=(size,)).view(np.ndarray)
+            file.seek(start)
+            return np.frombuffer(file.read(size), np.uint8)
 
     def _decode(self, name: str, data: NDArray[np.uint8]) -> NDArray[Any]:
-        """The tensor that the bytes `data` hold, without a copy except for BF16."""
-        info = self._tensors[name]
-        tensor: NDArray[Any] = data.view(STORED_DTYPES[info.dtype]).reshape(info.shape)
-        if info.dtype == "BOOL" and data.max(initial=0) > 1:  # NumPy computes nonsense with such a truth value
+        """The tensor that the bytes `data` hold, a copy only where they are BF16 or not aligned."""
+        dtype = self.dtypes[name]
+        tensor: NDArray[Any] = np.require(data.view(STORED_DTYPES[dtype]).reshape(self.shapes[name]), requirements="A")
+        if dtype == "BOOL" and data.max(initial=0) > 1:  # NumPy computes nonsense with such a truth value
             raise SafetensorsError(f"{self.path}: tensor {_show(name)}: a BOOL byte is neither 0 nor 1")
-        if info.dtype == "BF16":
-            bits = tensor.astype("<u4")
-            bits <<= 16
-            tensor = bits.view("<f4")
+        if dtype == "BF16":
+            tensor = np.left_shift(tensor, 16, dtype="<u4").view("<f4")
         tensor.flags.writeable = False
         return tensor
 
@@ -165,21 +135,13 @@ class SafetensorsFile(Mapping[str, NDArray[Any]]):
 def load_file(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
     """Load all tensors of the safetensors file at `path`: read-only arrays, in the order of the data.
 
-    The file is mapped into memory, not read: a page comes from disk when it is first used, and programs
-    that load the same file share it. Only tensors that do not start at a multiple of their item size are
-    copied, because arithmetic with them would be slow, and BF16 is widened to float32. To go through a
-    file that is larger than memory, use `SafetensorsFile`, which also documents the errors.
+    The file is mapped into memory, not read: a page comes from disk when it is first used, and programs that load
+    the same file share it. `SafetensorsFile` documents the errors and what is copied, and is the one to use to go
+    through a file that is larger than memory.
     """
     file = SafetensorsFile(path)
-    data = file._map(0, file._data_size)  # one map for all: every map costs a file descriptor
-    tensors = {}
-    for name, info in file._tensors.items():
-        tensor = file._decode(name, data[info.begin : info.end])
-        if not tensor.flags.aligned:
-            tensor = file[name].copy()  # from a map of its own, which goes when the copy is made
-            tensor.flags.writeable = False
-        tensors[name] = tensor
-    return tensors
+    data = file._bytes(0, file._data_size)  # one map for all: every map costs a file descriptor
+    return {name: file._decode(name, data[slice(*entry["data_offsets"])]) for name, entry in file._entries.items()}
 
 
 def _identity(file: BinaryIO) -> tuple[int, ...]:
@@ -188,131 +150,80 @@ def _identity(file: BinaryIO) -> tuple[int, ...]:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def _read_header(file: BinaryIO, where: str) -> bytes:
+def _read_header(file: BinaryIO) -> bytes:
     """Read the header of `file`, which is left where the data starts."""
-    rest = os.fstat(file.fileno()).st_size - 8
-    if rest < 0:
-        raise SafetensorsError(f"{where}: the file is {rest + 8} bytes long, too short for a header")
-    length = int.from_bytes(file.read(8), "little")
-    if length > MAX_HEADER_BYTES:
-        raise SafetensorsError(f"{where}: a header of {length} bytes; no more than {MAX_HEADER_BYTES} are allowed")
-    if length > rest:
-        raise SafetensorsError(f"{where}: a header of {length} bytes, but only {rest} follow; is the file truncated?")
+    length, limit = int.from_bytes(file.read(8), "little"), min(os.fstat(file.fileno()).st_size - 8, MAX_HEADER_BYTES)
+    if length > limit:
+        raise SafetensorsError(
+            f"a header of {length} bytes, where {max(limit, 0)} are possible; is the file truncated?"
+        )
     return file.read(length)
 
 
-def _parse_header(header: bytes, data_size: int, where: str) -> tuple[dict[str, str], dict[str, TensorInfo]]:
+def _parse_header(header: bytes, data_size: int) -> tuple[dict[str, str], dict[str, Entry]]:
     """Check everything that the header says, and return the metadata and the tensors in the order of the data."""
     if not header.startswith(b"{"):
-        raise SafetensorsError(f"{where}: the header does not begin with '{{'; this is not a safetensors file")
+        raise SafetensorsError("the header does not begin with '{'; this is not a safetensors file")
     try:
-        parsed = json.loads(header.decode("utf-8"), object_pairs_hook=_Pairs)
+        entries = json.loads(header.decode("utf-8"), object_pairs_hook=_object)
     except (ValueError, RecursionError) as error:
-        raise SafetensorsError(f"{where}: the header is not valid JSON in UTF-8: {error}") from error
-    entries = _unique(parsed, f"{where}: the header")
-    metadata = _parse_metadata(entries.pop("__metadata__", _Pairs()), f"{where}: __metadata__")
-    tensors = {
-        name: _parse_tensor(entry, data_size, f"{where}: tensor {_show(name)}") for name, entry in entries.items()
-    }
-    for name in tensors:
-        _check_unicode(name, f"{where}: tensor {_show(name)}: the name")
-    tensors = dict(sorted(tensors.items(), key=lambda item: (item[1].begin, item[1].end)))
-    _check_coverage(tensors, data_size, where)
-    return metadata, tensors
+        raise SafetensorsError(f"the header is not valid JSON in UTF-8: {error}") from error
+    metadata = entries.pop("__metadata__", {})
+    if not (isinstance(metadata, dict) and all(isinstance(text, str) for text in metadata.values())):
+        raise SafetensorsError(f"__metadata__ must be an object of strings, not {_show(metadata)}")
+    for name, entry in entries.items():
+        _check_entry(entry, data_size, f"tensor {_show(name)}")
+    entries = dict(sorted(entries.items(), key=lambda item: item[1]["data_offsets"]))
+    covered = 0
+    for name, entry in entries.items():
+        begin, end = entry["data_offsets"]
+        if begin != covered:
+            fault = "overlaps the one" if begin < covered else "leaves a hole after the one"
+            raise SafetensorsError(f"tensor {_show(name)} begins at {begin} and {fault} that ends at {covered}")
+        covered = end
+    if covered < data_size:
+        raise SafetensorsError(f"{data_size - covered} bytes after the last tensor belong to no tensor")
+    return metadata, entries
 
 
-class _Pairs(tuple[tuple[str, Any], ...]):
-    """A JSON object as its pairs of key and value, so that repeated keys stay visible."""
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object, checked for keys that repeat and for text with half a character in it (an escape like D800)."""
+    content: dict[str, Any] = {}
+    for key, value in pairs:
+        f"{key}{value if isinstance(value, str) else ''}".encode()
+        if key in content:
+            raise ValueError(f"the key {_show(key)} is there more than once")
+        content[key] = value
+    return content
 
 
-def _unique(value: object, where: str) -> dict[str, Any]:
-    if not isinstance(value, _Pairs):
-        raise SafetensorsError(f"{where} must be a JSON object, not {_show(value)}")
-    result: dict[str, Any] = {}
-    for key, item in value:
-        if key in result:
-            raise SafetensorsError(f"{where} has the key {_show(key)} more than once")
-        result[key] = item
-    return result
-
-
-def _parse_metadata(value: object, where: str) -> dict[str, str]:
-    metadata = _unique(value, where)
-    for key, text in metadata.items():
-        if not isinstance(text, str):
-            raise SafetensorsError(f"{where}: {_show(key)} must be a string, not {_show(text)}")
-        _check_unicode(key + text, f"{where}: {_show(key)}")
-    return metadata
-
-
-def _parse_tensor(value: object, data_size: int, where: str) -> TensorInfo:
-    """Check one tensor's entry by itself; `_check_coverage` compares it with its neighbours."""
-    entry = _unique(value, where)
-    if entry.keys() != {"dtype", "shape", "data_offsets"}:
-        raise SafetensorsError(f"{where} must have dtype, shape and data_offsets, not {_show(list(entry))}")
+def _check_entry(entry: Any, data_size: int, where: str) -> None:
+    """Check what the header says of one tensor, by itself."""
+    if not (isinstance(entry, dict) and entry.keys() == {"dtype", "shape", "data_offsets"}):
+        raise SafetensorsError(f"{where} must have dtype, shape and data_offsets alone, not {_show(entry)}")
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
     if not (isinstance(dtype, str) and dtype in STORED_DTYPES):
-        raise SafetensorsError(
-            f"{where}: dtype {_show(dtype)} has no equivalent in NumPy; {', '.join(STORED_DTYPES)} can be read"
-        )
-    if not (_is_list_of_sizes(shape) and len(shape) <= MAX_AXES):
-        raise SafetensorsError(
-            f"{where}: shape must be a list of at most {MAX_AXES} non-negative integers, not {_show(shape)}"
-        )
-    if not (_is_list_of_sizes(offsets) and len(offsets) == 2 and offsets[0] <= offsets[1]):
+        raise SafetensorsError(f"{where}: dtype {_show(dtype)} is none of {', '.join(STORED_DTYPES)}")
+    if not (_are_sizes(shape) and len(shape) <= MAX_AXES):
+        raise SafetensorsError(f"{where}: shape must be a list of at most {MAX_AXES} sizes, not {_show(shape)}")
+    if not (_are_sizes(offsets) and len(offsets) == 2 and offsets[0] <= offsets[1]):
         raise SafetensorsError(f"{where}: data_offsets must be [begin, end] with begin <= end, not {_show(offsets)}")
     if offsets[1] > data_size:
-        raise SafetensorsError(
-            f"{where}: data_offsets {_show(offsets)} reach beyond the {data_size} bytes of data; is the file truncated?"
-        )
+        raise SafetensorsError(f"{where}: data_offsets beyond the {data_size} bytes of data; is the file truncated?")
     itemsize = STORED_DTYPES[dtype].itemsize
     if math.prod(max(n, 1) for n in shape) * itemsize > MAX_TENSOR_BYTES:  # NumPy wants this of empty arrays too
         raise SafetensorsError(f"{where}: shape {_show(shape)} overflows")
-    if math.prod(shape) * itemsize != offsets[1] - offsets[0]:
-        raise SafetensorsError(
-            f"{where}: {dtype} of shape {_show(shape)} takes {math.prod(shape) * itemsize} bytes,"
-            f" but data_offsets {_show(offsets)} span {offsets[1] - offsets[0]}"
-        )
-    return TensorInfo(dtype, tuple(shape), *offsets)
+    if (size := math.prod(shape) * itemsize) != offsets[1] - offsets[0]:
+        raise SafetensorsError(f"{where}: {dtype} {shape} takes {size} bytes, but data_offsets are {offsets}")
 
 
-def _is_list_of_sizes(value: object) -> bool:
+def _are_sizes(value: object) -> bool:
     return isinstance(value, list) and all(type(n) is int and n >= 0 for n in value)  # True is an int to isinstance
-
-
-def _check_coverage(tensors: dict[str, TensorInfo], data_size: int, where: str) -> None:
-    """Each tensor must begin where the one before it ends, and the last must end with the file."""
-    covered = 0
-    for name, info in tensors.items():
-        if info.begin < covered:
-            raise SafetensorsError(
-                f"{where}: tensor {_show(name)} begins at {info.begin} and overlaps the one that ends at {covered}"
-            )
-        if info.begin > covered:
-            raise SafetensorsError(
-                f"{where}: tensor {_show(name)} begins at {info.begin} and leaves a hole: no tensor has"
-                f" the {info.begin - covered} bytes before it"
-            )
-        covered = info.end
-    if covered < data_size:
-        raise SafetensorsError(f"{where}: {data_size - covered} bytes after the last tensor belong to no tensor")
-
-
-def _check_unicode(text: str, where: str) -> None:
-    """JSON's escapes can spell half a surrogate pair, which is no character and cannot be printed or saved."""
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise SafetensorsError(f"{where} is not valid Unicode text") from error
 
 
 _repr = reprlib.Repr()
 _repr.maxstring = 200
-
-
-def _show(value: object) -> str:
-    """A short `repr`: what stands in a broken file may be megabytes long, or nested too deep to print."""
-    return _repr.repr(list(value) if isinstance(value, _Pairs) else value)
+_show = _repr.repr  # a short one: what stands in a broken file may be megabytes long, or nested too deep to print
 
 
 # Writing
@@ -327,72 +238,68 @@ def save_file(
 ) -> None:
     """Save named arrays as a safetensors file, cast to `dtype` where one is given.
 
-    The data starts at a multiple of 64 bytes. As the format forbids gaps, tensors whose size is a
-    multiple of 64 bytes come first, each then starting at one too, and the others follow, large items
-    before small ones, so that all are aligned to their item size and `load_file` copies none of them.
+    The data starts at a multiple of 64 bytes. As the format forbids gaps, tensors whose size is a multiple of 64
+    bytes come first, each then starting at one too, and the others follow, large items before small ones, so that all
+    are aligned to their item size and `load_file` copies none of them.
 
-    Each tensor is looked up twice, once for its shape and type and once for its data, and written
-    in slices; from a lazy mapping such as `SafetensorsFile` no more than one tensor is in memory at a time.
-    The file appears under its name when it is complete: until then an older file stays as it was, and it
-    may be the file that `tensors` comes from.
+    Each tensor is looked up twice, for its shape and type and for its data, and written in slices; from a lazy
+    mapping such as `SafetensorsFile` no more than one tensor is in memory at a time. The file appears under its name
+    when it is complete: until then an older file stays as it was, and it may be the file that `tensors` comes from.
 
-    Raises TypeError for names that are not strings and arrays whose type the format lacks, ValueError for
-    a name that the format forbids, and OSError where the file cannot be written.
+    Raises TypeError for names that are not strings and arrays whose type the format lacks, ValueError for a name that
+    the format forbids, and OSError where the file cannot be written.
     """
-    layout = _layout(tensors, None if dtype is None else np.dtype(dtype))
-    header = _header(layout, metadata or {})
-    with written_whole(path) as file:
-        file.write(len(header).to_bytes(8, "little"))
-        file.write(header)
-        for name, info in layout.items():
-            _write_tensor(file, name, tensors[name], info)
+    entries = _layout({name: _describe(name, tensors[name], dtype) for name in tensors})
+    header = _header(entries, metadata or {})
+    with atomic_write(path) as file:
+        file.write(len(header).to_bytes(8, "little") + header)
+        for name, entry in entries.items():
+            array = np.asarray(tensors[name])
+            if array.shape != entry["shape"]:
+                raise ValueError(f"tensor {name!r} had shape {entry['shape']} at first and now has {array.shape}")
+            items = array.reshape(-1)
+            step = max(1, WRITE_BYTES // array.itemsize)
+            for start in range(0, array.size, step):
+                file.write(np.ascontiguousarray(items[start : start + step], DTYPES[entry["dtype"]]).data)
 
 
-def _layout(tensors: Mapping[str, ArrayLike], dtype: np.dtype[Any] | None) -> dict[str, TensorInfo]:
-    """Decide each tensor's place in the data; see `save_file` for the order."""
-    described = [(name, *_describe(name, tensors[name], dtype)) for name in tensors]
-
-    def order(item: tuple[str, str, tuple[int, ...]]) -> int:
-        _, dtype_name, shape = item
-        itemsize = DTYPES[dtype_name].itemsize
-        return -ALIGNMENT if math.prod(shape) * itemsize % ALIGNMENT == 0 else -itemsize
-
-    layout = {}
-    end = 0
-    for name, dtype_name, shape in sorted(described, key=order):
-        begin, end = end, end + math.prod(shape) * DTYPES[dtype_name].itemsize
-        layout[name] = TensorInfo(dtype_name, shape, begin, end)
-    return layout
-
-
-def _describe(name: str, value: ArrayLike, dtype: np.dtype[Any] | None) -> tuple[str, tuple[int, ...]]:
-    """Check a tensor, and return the format's name for the type it is saved as, and its shape."""
+def _describe(name: str, value: ArrayLike, dtype: DTypeLike | None) -> Entry:
+    """Check a tensor, and return its entry in a file that holds no other."""
     if not isinstance(name, str):
         raise TypeError(f"tensor {name!r}: the name must be a string")
     if name == "__metadata__":
         raise ValueError("tensor '__metadata__': the format reserves this name")
     array = np.asarray(value)
-    stored = array.dtype if dtype is None else dtype
+    stored = array.dtype if dtype is None else np.dtype(dtype)
     for kind in (array.dtype, stored):
-        if _little_endian(kind) not in DTYPE_NAMES:
+        if kind.newbyteorder("<").str not in DTYPE_NAMES:
             raise TypeError(f"tensor {name!r}: a safetensors file cannot hold NumPy's {kind}")
     if array.ndim > MAX_AXES:
         raise ValueError(f"tensor {name!r} has {array.ndim} axes; at most {MAX_AXES} can be read back")
-    return DTYPE_NAMES[_little_endian(stored)], array.shape
+    dtype_name = DTYPE_NAMES[stored.newbyteorder("<").str]
+    return {"dtype": dtype_name, "shape": array.shape, "data_offsets": (0, array.size * stored.itemsize)}
 
 
-def _little_endian(dtype: np.dtype[Any]) -> str:
-    return dtype.str.replace(">", "<")
+def _layout(entries: dict[str, Entry]) -> dict[str, Entry]:
+    """Give each tensor its place in the data; see `save_file` for the order."""
+    ordered, end = dict(sorted(entries.items(), key=_order)), 0
+    for entry in ordered.values():
+        begin, end = end, end + entry["data_offsets"][1]
+        entry["data_offsets"] = begin, end
+    return ordered
 
 
-def _header(layout: dict[str, TensorInfo], metadata: dict[str, str]) -> bytes:
+def _order(item: tuple[str, Entry]) -> tuple[bool, int]:
+    _, entry = item
+    return entry["data_offsets"][1] % ALIGNMENT > 0, -DTYPES[entry["dtype"]].itemsize
+
+
+def _header(entries: dict[str, Entry], metadata: dict[str, str]) -> bytes:
     """The JSON header, padded so that the data starts at a multiple of 64 bytes."""
     for key, text in metadata.items():
         if not (isinstance(key, str) and isinstance(text, str)):
             raise TypeError(f"metadata must map strings to strings, not {key!r} to {text!r}")
-    content: dict[str, Any] = {"__metadata__": metadata} if metadata else {}
-    for name, info in layout.items():
-        content[name] = {"dtype": info.dtype, "shape": info.shape, "data_offsets": (info.begin, info.end)}
+    content = ({"__metadata__": metadata} if metadata else {}) | entries
     try:
         header = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
     except UnicodeEncodeError as error:
@@ -400,24 +307,3 @@ def _header(layout: dict[str, TensorInfo], metadata: dict[str, str]) -> bytes:
     if len(header) > MAX_HEADER_BYTES - ALIGNMENT:
         raise ValueError(f"names, shapes and metadata take {len(header)} bytes; the format allows {MAX_HEADER_BYTES}")
     return header + b" " * (-(8 + len(header)) % ALIGNMENT)
-
-
-def _write_tensor(file: BinaryIO, name: str, value: ArrayLike, info: TensorInfo) -> None:
-    array = np.asarray(value)
-    if array.shape != info.shape:
-        raise ValueError(f"tensor {name!r} had shape {info.shape} at first and now has {array.shape}")
-    for part in _slices(array):
-        part = np.ascontiguousarray(part, DTYPES[info.dtype])
-        file.write(part.reshape(-1).view(np.uint8).data)
-
-
-def _slices(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
-    """Cut `array` into views of at most `WRITE_BYTES`, in C order."""
-    if array.nbytes <= WRITE_BYTES:
-        yield array
-    elif len(array) == 1:
-        yield from _slices(array[0])
-    else:
-        rows = max(1, WRITE_BYTES // array[0].nbytes)
-        for start in range(0, len(array), rows):
-            yield from _slices(array[start : start + rows])

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from numpygpt.layers import Array, softmax
+from numpygpt.arrays import Array
+from numpygpt.layers import softmax
 
 COLDEST = 1e-9  # a lower temperature leaves a chance to the likeliest token alone, and logits divided by it overflow
 
@@ -28,14 +29,14 @@ def apply_repetition_penalty(logits: Array, previous_ids: Sequence[ArrayLike], p
     >>> apply_repetition_penalty(np.array([[2.0, -2.0, 1.0]]), [[0, 1]], penalty=2.0)
     array([[ 1., -4.,  1.]])
     """
-    penalised = logits.copy()
-    for row, previous in zip(penalised, previous_ids, strict=True):
+    penalized = logits.copy()
+    for row, previous in zip(penalized, previous_ids, strict=True):
         ids = np.asarray(previous, dtype=np.intp)
         ids = ids[ids < len(row)]  # the others stand for no token that could be chosen
         seen = row[ids]
         with np.errstate(over="ignore"):  # to -inf: as unlikely as can be
             row[ids] = np.where(seen < 0, seen * penalty, seen / penalty)
-    return penalised
+    return penalized
 
 
 def apply_temperature(logits: Array, temperature: float) -> Array:

@@ -6,9 +6,10 @@ import os
 from typing import Any
 
 import pytest
-from models import REFERENCE
+from random_models import REFERENCE
 
-from numpygpt import GPT2, hub
+from numpygpt import GPT2
+from numpygpt.models import hub
 from numpygpt.safetensors import load_file
 
 OFFICIAL_ON_DISK = hub.find("gpt2")  # now, for tests may point the cache elsewhere
@@ -33,6 +34,6 @@ def official() -> GPT2:
     if folder is None:
         pytest.skip(
             "the official weights are not here: set NUMPYGPT_GPT2 to a folder that holds them, or run "
-            "`python -m numpygpt.hub download gpt2`"
+            "`python -m numpygpt.models download gpt2`"
         )
     return GPT2.from_pretrained(folder)

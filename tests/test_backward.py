@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpygpt.checkpoint import flatten, unflatten
+from numpygpt.model import ACTIVATIONS, GPT2Config, Params, gpt2, parameter_shapes, transformer_block
 
 from numpygpt import backward, layers
+from numpygpt.arrays import Array
 from numpygpt.backward import Dropout
-from numpygpt.checkpoint import flatten, unflatten
-from numpygpt.layers import Array
 from numpygpt.loss import cross_entropy
-from numpygpt.model import ACTIVATIONS, GPT2Config, Params, gpt2, parameter_shapes, transformer_block
 
 Arrays = dict[str, Array]  # what a function is differentiated by, under names
 IDS = np.array([[2, 0, 2, 4], [1, 1, 3, 2]])

@@ -22,11 +22,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpygpt.checkpoint import CheckpointError, convert, flatten, load, load_config, load_tokenizer, save, unflatten
+from numpygpt.model import GPT2Config, Params, gpt2, parameter_shapes
 
 from numpygpt import checkpoint
-from numpygpt.checkpoint import CheckpointError, convert, flatten, load, load_config, load_tokenizer, save, unflatten
-from numpygpt.layers import Array
-from numpygpt.model import GPT2Config, Params, gpt2, parameter_shapes
+from numpygpt.arrays import Array
 from numpygpt.safetensors import SafetensorsFile
 from numpygpt.tokenizer import Tokenizer
 

@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from models import REFERENCE
 from numpy.typing import NDArray
+from random_models import REFERENCE
 
 from numpygpt import GPT2, Tokenizer
 from numpygpt.loss import cross_entropy, text_loss

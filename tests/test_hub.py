@@ -26,10 +26,10 @@ import pytest
 from hub_server import Fault, HubServer, official_file, tiny_gpt2
 from hypothesis import given
 from hypothesis import strategies as st
-
-from numpygpt import checkpoint, hub
 from numpygpt.hub import HubError, Model, ModelNameError, Pin
 from numpygpt.model import gpt2
+
+from numpygpt import checkpoint, hub
 from numpygpt.safetensors import load_file
 
 NAME = "someone/tiny-gpt2"

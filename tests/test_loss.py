@@ -40,10 +40,10 @@ def test_cross_entropy_of_huge_logits_is_finite() -> None:
 def test_every_token_is_scored_once_from_its_window(tiny: GPT2, n_tokens: int, stride: int) -> None:
     """Against a window computed anew for every token."""
     ids = np.random.default_rng(1).integers(0, tiny.config.vocab_size, n_tokens).tolist()
-    losses = np.concatenate(list(token_losses(ids, tiny.params, tiny.config, stride)))
-    assert len(losses) == n_tokens - 1
     n_ctx = tiny.config.n_ctx
-    for target in np.random.default_rng(2).integers(1, n_tokens, 5).tolist():
+    losses = np.concatenate(list(token_losses(ids, tiny.logits, n_ctx=n_ctx, stride=stride)))
+    assert len(losses) == n_tokens - 1
+    for target in [*np.random.default_rng(2).integers(1, n_tokens, 5).tolist(), n_tokens - 1]:
         moves = max(0, math.ceil((target - n_ctx) / stride))
         end = min(n_ctx + moves * stride, n_tokens - 1)  # of the window: the last one is moved back to the text's end
         start = max(0, end - n_ctx)
@@ -53,7 +53,7 @@ def test_every_token_is_scored_once_from_its_window(tiny: GPT2, n_tokens: int, s
 
 def test_text_loss_counts_all_tokens_and_bytes(tiny: GPT2) -> None:
     text = "Zoë said: „Good night”."
-    result = text_loss(text, tiny.params, tiny.config, tiny.tokenizer)
+    result = text_loss(text, tiny.logits, tiny.tokenizer, n_ctx=64)
     ids = [tiny.tokenizer.eot_id, *tiny.tokenizer.encode(text)]
     nats = cross_entropy(tiny.logits(ids[:-1]), ids[1:]).sum()
     assert result.n_tokens == len(ids) - 1
@@ -71,14 +71,14 @@ def test_the_three_units() -> None:
 @pytest.mark.parametrize("stride", [0, 65])
 def test_a_stride_that_leaves_tokens_out(tiny: GPT2, stride: int) -> None:
     with pytest.raises(ValueError, match=f"the stride must be from 1 to the context window of 64 tokens, not {stride}"):
-        list(token_losses([1, 2, 3], tiny.params, tiny.config, stride))
+        list(token_losses([1, 2, 3], tiny.logits, n_ctx=64, stride=stride))
 
 
 def test_an_empty_text(tiny: GPT2) -> None:
     with pytest.raises(ValueError, match="the text is empty"):
-        text_loss("", tiny.params, tiny.config, tiny.tokenizer)
+        text_loss("", tiny.logits, tiny.tokenizer, n_ctx=64)
     with pytest.raises(ValueError, match="the text is empty"):
-        list(token_losses([1], tiny.params, tiny.config))
+        list(token_losses([1], tiny.logits, n_ctx=64))
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def test_the_command(model: str, tiny: GPT2, tmp_path: Path, capsys: pytest.Capt
     (tmp_path / "text.txt").write_text(text)
     loss.main([str(tmp_path / "text.txt"), "--model", model, "--stride", "16"])
     output = capsys.readouterr().out
-    expected = text_loss(text, tiny.params, tiny.config, tiny.tokenizer, stride=16)
+    expected = text_loss(text, tiny.logits, tiny.tokenizer, n_ctx=64, stride=16)
     assert f"{expected.n_tokens} tokens, {expected.n_bytes} bytes" in output
     figures: Any = re.findall(r"\d+\.\d+", output)
     assert [float(figure) for figure in figures] == [
@@ -115,7 +115,7 @@ def test_a_file_is_scored_as_it_is(
     """With the line ends that it has, and without the byte order mark, which is no text."""
     (tmp_path / "text.txt").write_bytes(content)
     loss.main([str(tmp_path / "text.txt"), "--model", model])
-    expected = text_loss(text, tiny.params, tiny.config, tiny.tokenizer)
+    expected = text_loss(text, tiny.logits, tiny.tokenizer, n_ctx=64)
     assert expected.n_bytes == len(content.removeprefix(b"\xef\xbb\xbf"))
     output = capsys.readouterr().out
     assert f"{expected.n_tokens} tokens, {expected.n_bytes} bytes\n" in output
@@ -155,12 +155,14 @@ def test_bad_input_is_one_line(
 def test_without_a_model_on_the_machine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("numpygpt.hub.find", lambda name: None)
+    monkeypatch.setattr("numpygpt.models.hub.find", lambda name: None)
     monkeypatch.setattr("numpygpt.pretrained.EMBEDDED_MODEL", [])
     (tmp_path / "text.txt").write_text("some text")
     with pytest.raises(SystemExit) as exit_info:
         loss.main([str(tmp_path / "text.txt")])
     assert exit_info.value.code == 2
     error = capsys.readouterr().err
-    assert error.startswith("python -m numpygpt.loss: no model is on this disk yet; python -m numpygpt.hub download ")
+    assert error.startswith(
+        "python -m numpygpt.loss: no model is on this disk yet; python -m numpygpt.models download "
+    )
     assert error.count("\n") == 1

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from numpygpt.layers import Array, softmax
+from numpygpt.arrays import Array
+from numpygpt.layers import softmax
 from numpygpt.sampling import (
     Sampling,
     apply_repetition_penalty,
@@ -179,8 +180,8 @@ def test_top_p_keeps_the_last_of_equals_on_every_machine() -> None:
 
 
 def test_repetition_penalty_counts_a_repeated_token_once() -> None:
-    penalised = apply_repetition_penalty(np.array([[4.0, -4.0, 4.0]]), [[0, 0, 1, 1, 1]], penalty=2.0)
-    np.testing.assert_array_equal(penalised, [[2, -8, 4]])
+    penalized = apply_repetition_penalty(np.array([[4.0, -4.0, 4.0]]), [[0, 0, 1, 1, 1]], penalty=2.0)
+    np.testing.assert_array_equal(penalized, [[2, -8, 4]])
 
 
 def test_filters_leave_their_input_alone() -> None:

@@ -17,11 +17,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpygpt.checkpoint import flatten, unflatten
+from numpygpt.model import GPT2Config, gpt2, parameter_shapes
 
 from numpygpt import backward, checkpoint, train
-from numpygpt.checkpoint import flatten, unflatten
 from numpygpt.loss import cross_entropy
-from numpygpt.model import GPT2Config, gpt2, parameter_shapes
 from numpygpt.safetensors import load_file
 from numpygpt.tokenizer import Tokenizer
 from numpygpt.train import AdamW, Options, TrainingError

@@ -26,10 +26,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpygpt.checkpoint import flatten
 from trials import OPERATIONS, PRESENT, SHAPES, TRIALS, operations_a_token
 
 from numpygpt import GPT2, checkpoint, train
-from numpygpt.checkpoint import flatten
 from numpygpt.files import written_whole
 from numpygpt.train import Options
 

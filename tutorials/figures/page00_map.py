@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpygpt.model import parameter_shapes
 
 from numpygpt import GPT2, Sampling, Tokenizer, layers, transformer_block
-from numpygpt.model import parameter_shapes
 from tutorials.figures import BLUE, FOLDER, GREEN, GREY, ORANGE, PINK
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ import math
 from typing import Any
 
 import numpy as np
+from numpygpt.checkpoint import flatten, unflatten
 
 from numpygpt import GPT2Config, Tokenizer, backward, gpt2, train
-from numpygpt.checkpoint import flatten, unflatten
 from numpygpt.layers import Array
 from numpygpt.loss import cross_entropy
 from tutorials.figures import BLUE, GREY, ORANGE

@@ -3,35 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-import subprocess
-import sys
 from typing import Any
 
 import numpy as np
 import pytest
-from models import random_params, transformers_model
+from random_models import OPTIONS, random_ids, random_params, transformers_model
 
-from numpygpt import GPT2, GPT2Config, attention, gpt2, layer_norm, linear, mlp, multi_head_attention, trace
-from numpygpt.layers import Array
-from numpygpt.model import ACTIVATIONS, Params
+from numpygpt import GPT2, GPT2Config, trace
+from numpygpt.arrays import Array, Params
+from numpygpt.config import ACTIVATIONS
+from numpygpt.engine import attention, gpt2, layer_norm, linear, mlp, multi_head_attention
 
 TINY = GPT2Config(vocab_size=97, n_ctx=200, n_embd=24, n_layer=2, n_head=3)
 PARTS = ["ln_1", "attn.q", "attn.k", "attn.v", "attn.probabilities", "attn.heads", "attn", "ln_2"]
 PARTS += ["mlp.c_fc", "mlp.activation", "mlp"]
-CHANGES: list[dict[str, Any]] = [
-    {},
-    {"n_embd": 8, "n_head": 1, "n_layer": 1},
-    {"n_inner": 40},
-    {"activation_function": "gelu"},
-    {"layer_norm_epsilon": 1e-3},
-    {"scale_attn_weights": False},
-    {"scale_attn_by_inverse_layer_idx": True},
-    {"tie_word_embeddings": False},
-]
-
-
-def random_ids(config: GPT2Config, *shape: int) -> Any:
-    return np.random.default_rng(1).integers(0, config.vocab_size, shape)
 
 
 def transformers_trace(ids: Any, params: Params, config: GPT2Config) -> dict[str, Array]:
@@ -82,7 +67,7 @@ def assert_equals_transformers(config: GPT2Config, dtype: type, tolerance: float
         np.testing.assert_allclose(array, theirs[name], rtol=0, atol=tolerance, err_msg=name)
 
 
-@pytest.mark.parametrize("change", CHANGES, ids=str)
+@pytest.mark.parametrize("change", OPTIONS, ids=str)
 def test_equals_transformers_in_float32(change: dict[str, Any]) -> None:
     for n_seq in (1, 50, 200):  # 200: several blocks of queries
         assert_equals_transformers(dataclasses.replace(TINY, **change), np.float32, 1e-4, 1, n_seq)
@@ -92,7 +77,7 @@ def test_a_batch_equals_transformers_in_float64() -> None:
     assert_equals_transformers(TINY, np.float64, 1e-10, 3, 70)
 
 
-@pytest.mark.parametrize("change", CHANGES, ids=str)
+@pytest.mark.parametrize("change", OPTIONS, ids=str)
 def test_is_what_the_parts_of_the_package_return(change: dict[str, Any]) -> None:
     config = dataclasses.replace(TINY, **change)
     params, ids = random_params(config, dtype=np.float64), random_ids(config, 2, 3, 140)
@@ -108,8 +93,8 @@ def test_is_what_the_parts_of_the_package_return(change: dict[str, Any]) -> None
         part = {name: kept[f"h.{layer}.{name}"] for name in PARTS}
         h = f"h.{layer}"
         same(f"{h}.ln_1", layer_norm(x, **block["ln_1"], eps=eps))
-        same(f"{h}.attn", multi_head_attention(part["ln_1"], **attn, n_head=config.n_head, scale=scale))
-        same(f"{h}.attn.heads", attention(part["attn.q"], part["attn.k"], part["attn.v"], scale=scale))
+        same(f"{h}.attn", multi_head_attention(part["ln_1"], **attn, n_head=config.n_head, causal=True, scale=scale))
+        same(f"{h}.attn.heads", attention(part["attn.q"], part["attn.k"], part["attn.v"], causal=True, scale=scale))
         same(f"{h}.attn.heads", part["attn.probabilities"] @ part["attn.v"])
         same(f"{h}.ln_2", layer_norm(x + part["attn"], **block["ln_2"], eps=eps))
         same(f"{h}.mlp", mlp(part["ln_2"], **wide, activation=activation))
@@ -162,7 +147,47 @@ def test_errors_are_those_of_the_model(tiny: GPT2) -> None:
         tiny.trace("Once upon a time")
 
 
-def test_import_numpygpt_does_not_load_the_backward_pass() -> None:
-    script = "import sys, numpygpt; print('numpygpt.backward' in sys.modules)"
-    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert result.stdout == "False\n"
+# The hook
+
+
+def test_the_hook_sees_every_array_in_the_order_of_computation(tiny: GPT2) -> None:
+    seen: dict[str, Array] = {}
+    kept = tiny.trace([1, 2, 3], hook=lambda name, array: seen.update({name: array.copy()}))
+    assert list(seen) == list(kept)
+    for name, array in kept.items():
+        np.testing.assert_array_equal(array, seen[name])
+
+
+@pytest.mark.parametrize("name", ["h.1", "h.0.attn.q", "h.2.attn.probabilities", "h.1.mlp.activation", "ln_f"])
+def test_activation_patching(tiny: GPT2, name: str) -> None:
+    """What a run on another text computed at one place takes the place there, and all that follows is computed anew."""
+    clean, corrupted = tiny.trace([1, 2, 3]), tiny.trace([1, 7, 3])
+    patched = tiny.trace([1, 7, 3], hook=lambda at, array: clean[at] if at == name else None)
+    names = list(clean)
+    for earlier in names[: names.index(name)]:
+        np.testing.assert_array_equal(patched[earlier], corrupted[earlier])
+    np.testing.assert_array_equal(patched[name], clean[name])
+    assert not np.array_equal(patched["logits"], corrupted["logits"])
+    if name in ("h.1", "ln_f"):  # the whole stream
+        np.testing.assert_array_equal(patched["logits"], clean["logits"])
+
+
+def test_ablation_of_a_head_is_the_model_without_its_rows_of_c_proj(tiny: GPT2) -> None:
+    def silent(name: str, array: Array) -> Array | None:
+        return array * (np.arange(len(array)) != 1)[:, None, None] if name == "h.1.attn.heads" else None
+
+    n_dim = tiny.config.n_embd // tiny.config.n_head
+    weight = tiny.params["h"][1]["attn"]["c_proj"]["weight"]
+    ablated = tiny.trace([1, 2, 3], hook=silent)["logits"]
+    changed = weight.copy()
+    changed[n_dim : 2 * n_dim] = 0
+    block = tiny.params["h"][1]
+    attn = block["attn"] | {"c_proj": block["attn"]["c_proj"] | {"weight": changed}}
+    h = [tiny.params["h"][0], block | {"attn": attn}, *tiny.params["h"][2:]]
+    params = tiny.params | {"h": h}
+    np.testing.assert_allclose(ablated, trace([1, 2, 3], **params, config=tiny.config)["logits"], atol=1e-5)
+
+
+def test_an_array_of_another_shape_is_an_error(tiny: GPT2) -> None:
+    with pytest.raises(ValueError, match=r"the hook returned shape \(1,\) for h\.0\.ln_1, which has shape \(2, "):
+        tiny.trace([1, 2], hook=lambda name, array: np.ones(1) if name == "h.0.ln_1" else None)

@@ -9,7 +9,7 @@ A model folder is what the Hugging Face hub holds for GPT-2 and what `transforme
 The tree of parameters is the tensors' names split at the dots: `h.3.mlp.c_fc.weight` is
 `params["h"][3]["mlp"]["c_fc"]["weight"]`. Loading is an unflatten and saving a flatten.
 
-Run as a command, it converts: `python -m numpygpt.checkpoint SOURCE DESTINATION`.
+Run as a command, it converts: `python -m numpygpt.models.checkpoint SOURCE DESTINATION`.
 """
 
 from __future__ import annotations
@@ -26,11 +26,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from numpygpt.files import folder_written_whole, written_whole
-from numpygpt.layers import Array
-from numpygpt.model import GPT2Config, Params, parameter_shapes
+from numpygpt.arrays import Array, Params
+from numpygpt.config import GPT2Config, parameter_shapes
+from numpygpt.engine.bpe import Tokenizer
+from numpygpt.files import atomic_folder, atomic_write
+from numpygpt.models import tokenizer_files
 from numpygpt.safetensors import SafetensorsFile, load_file, save_file
-from numpygpt.tokenizer import Tokenizer
 
 PREFIX = "transformer."  # transformers' name for the model without its output weights
 MASKS = (".attn.bias", ".attn.masked_bias")  # causal masks that some files carry: not parameters
@@ -66,7 +67,9 @@ class CheckpointError(ValueError):
     """A model folder that cannot be used: the message names the file, what is wrong with it and what to do."""
 
 
-def load(folder: str | os.PathLike[str], dtype: DTypeLike = np.float32) -> tuple[GPT2Config, Params, Tokenizer | None]:
+def load(
+    folder: str | os.PathLike[str], dtype: DTypeLike = np.float32, tokenizer_class: type = Tokenizer
+) -> tuple[GPT2Config, Params, Tokenizer | None]:
     """Load a model folder. The tokenizer is None where the folder holds none.
 
     Tensors are cast to `dtype`. Those that are stored in it, aligned, stay on disk and are mapped into memory,
@@ -111,7 +114,7 @@ def save(
             raise CheckpointError(f"params: tensor {name} would be saved as {kind}; only floating-point weights work")
     _check_shapes({name: tensor.shape for name, tensor in tensors.items()}, config, "params")
     _check_vocabulary(tokenizer, config, "params")
-    with folder_written_whole(folder, overwrite=overwrite) as beside:
+    with atomic_folder(folder, overwrite=overwrite) as beside:
         _write_folder(beside, config, tensors, tokenizer, dtype)
         obsolete = {*REPLACED} - {path.name for path in beside.iterdir()}
     for name in sorted(obsolete):
@@ -134,7 +137,7 @@ def convert(source: str | os.PathLike[str], destination: str | os.PathLike[str])
         _write_npz(destination, tensors)
     else:
         tokenizer = load_tokenizer(source, config)
-        with folder_written_whole(destination) as beside:
+        with atomic_folder(destination) as beside:
             _write_folder(beside, config, tensors, tokenizer, np.float32)
 
 
@@ -177,7 +180,7 @@ def load_tokenizer(folder: str | os.PathLike[str], config: GPT2Config) -> Tokeni
     """
     folder = _expand(folder)
     try:
-        tokenizer = Tokenizer.load(folder)
+        tokenizer = tokenizer_files.load_tokenizer(folder, Tokenizer)
     except FileNotFoundError:
         if (folder / "vocab.json").exists():
             raise CheckpointError(f"{folder} has a vocab.json without merges.txt; put the model's own there") from None
@@ -353,7 +356,7 @@ def _check_free(destination: Path, source: Path) -> None:
 
 def _write_npz(path: Path, tensors: Mapping[str, Array]) -> None:
     """Write what `np.savez` writes, a zip file of .npy files, without having all tensors in memory."""
-    with written_whole(path) as file, zipfile.ZipFile(file, "w") as archive:
+    with atomic_write(path) as file, zipfile.ZipFile(file, "w") as archive:
         for name, tensor in tensors.items():
             with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, tensor.astype(np.float32, copy=False), allow_pickle=False)
@@ -372,13 +375,13 @@ def _write_folder(
         options |= {"bos_token_id": tokenizer.eot_id, "eos_token_id": tokenizer.eot_id}
         named = {"tokenizer_class": "GPT2Tokenizer", "model_max_length": config.n_ctx}
         _write_json(folder / "tokenizer_config.json", named)
-        tokenizer.save(folder)
+        tokenizer_files.save_tokenizer(tokenizer, folder)
     _write_json(folder / "config.json", options)
     save_file(tensors, folder / WEIGHTS, {"format": "pt"}, dtype=dtype)  # transformers wants this "format"
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
-    with written_whole(path) as file:
+    with atomic_write(path) as file:
         file.write(json.dumps(content, indent=2).encode() + b"\n")
 
 
@@ -401,10 +404,10 @@ def main(argv: list[str] | None = None) -> None:
     from numpygpt.command_line import Parser, friendly_exit
 
     parser = Parser(
-        "python -m numpygpt.checkpoint",
+        "python -m numpygpt.models.checkpoint",
         "Convert a GPT-2 model folder so that it loads without a copy: names without prefix, causal masks\n"
         "dropped, float32, data aligned to 64 bytes. `transformers` opens the result as well.",
-        "example: python -m numpygpt.checkpoint downloads/gpt2 gpt2-converted\n"
+        "example: python -m numpygpt.models.checkpoint downloads/gpt2 gpt2-converted\n"
         '         python -m numpygpt --model gpt2-converted "Alan Turing"',
     )
     parser.add_argument("source", metavar="SOURCE", help="a folder with config.json and model.safetensors")

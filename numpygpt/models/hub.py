@@ -404,7 +404,7 @@ def _say_nothing(text: str) -> None:
 
 def _install(model: Model, say: Callable[[str], None], progress: bool) -> Path:
     """Fetch a model's files, convert them and put the result in its place."""
-    from numpygpt import checkpoint
+    from numpygpt.models import checkpoint
 
     work = cache_dir() / PARTIAL / model.key
     if os.path.lexists(work) and _is_complete(_make_folder(PARTIAL, model.key) / CONVERTED, model.name):

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from models import random_params, transformers_model
+from random_models import random_params, transformers_model
 
-from numpygpt import GPT2Config, KVCache, gpt2, pad_left, prefill, threads
-from numpygpt.prefill import chunk_bounds
+from numpygpt import GPT2Config, KVCache, pad_left
+from numpygpt.engine import gpt2, prefill, threads
+from numpygpt.engine.prefill import chunk_bounds
 
 CONFIG = GPT2Config(vocab_size=97, n_ctx=300, n_embd=24, n_layer=3, n_head=3)
 PARAMS = random_params(CONFIG, dtype=np.float64)
@@ -22,14 +23,14 @@ PARAMS = random_params(CONFIG, dtype=np.float64)
 def n_chunks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Read even a short prompt of a small model by chunks; the fixture's value lists how many there were each time."""
     counts: list[int] = []
-    share_out = threads.share_out
+    parallel_map = threads.parallel_map
 
     def counting(function: Any, parts: range) -> list[Any]:
         counts.append(len(parts))
-        return share_out(function, parts)
+        return parallel_map(function, parts)
 
     monkeypatch.setattr(threads, "n_threads", lambda: request.param)
-    monkeypatch.setattr(threads, "share_out", counting)
+    monkeypatch.setattr(threads, "parallel_map", counting)
     monkeypatch.setattr(threads, "WORTHWHILE", 0)
     monkeypatch.setattr(threads, "FEW_ROWS", 1)  # linear layers share out nothing
     monkeypatch.setattr(prefill, "SHORTEST", 5)
@@ -53,7 +54,7 @@ def same(ours: Any, expected: Any) -> None:
 @pytest.mark.parametrize("logits_to_keep", [0, 1, 30])
 def test_logits_are_those_of_the_whole(n_chunks: list[int], n_seq: int, logits_to_keep: int) -> None:
     ids = ids_of(n_seq)
-    ours = prefill.gpt2(ids, **PARAMS, config=CONFIG, cache=cache_of(), logits_to_keep=logits_to_keep)
+    ours = gpt2(ids, **PARAMS, config=CONFIG, cache=cache_of(), logits_to_keep=logits_to_keep)
     same(ours, gpt2(ids, **PARAMS, config=CONFIG, logits_to_keep=logits_to_keep))
     assert n_chunks
     assert n_chunks[0] > 1
@@ -63,14 +64,14 @@ def test_logits_are_those_of_transformers(n_chunks: list[int]) -> None:
     torch = pytest.importorskip("torch")
     with torch.no_grad():
         theirs = transformers_model(CONFIG, PARAMS)(torch.from_numpy(ids_of(1, 300))).logits.numpy()
-    same(prefill.gpt2(ids_of(1, 300), **PARAMS, config=CONFIG, cache=cache_of(1)), theirs)
+    same(gpt2(ids_of(1, 300), **PARAMS, config=CONFIG, cache=cache_of(1)), theirs)
     assert n_chunks[0] > 1
 
 
 def test_the_cache_serves_what_follows(n_chunks: list[int]) -> None:
     ids, cache = ids_of(200), cache_of()
     for start, end in ((0, 90), (90, 190), (190, 191), (191, 200)):  # by chunks, by chunks, at once, at once
-        ours = prefill.gpt2(ids[start:end], **PARAMS, config=CONFIG, cache=cache, logits_to_keep=1)
+        ours = gpt2(ids[start:end], **PARAMS, config=CONFIG, cache=cache, logits_to_keep=1)
         assert cache.n_seq == end
         same(ours, gpt2(ids[:end], **PARAMS, config=CONFIG, logits_to_keep=1))
     assert len(n_chunks) == 2
@@ -78,14 +79,14 @@ def test_the_cache_serves_what_follows(n_chunks: list[int]) -> None:
 
 def test_a_batch_with_padding(n_chunks: list[int]) -> None:
     ids, n_pad = pad_left([ids_of(120).tolist(), ids_of(57).tolist(), [3]])
-    ours = prefill.gpt2(ids, **PARAMS, config=CONFIG, cache=cache_of(3), n_pad=n_pad, logits_to_keep=1)
+    ours = gpt2(ids, **PARAMS, config=CONFIG, cache=cache_of(3), n_pad=n_pad, logits_to_keep=1)
     same(ours, gpt2(ids, **PARAMS, config=CONFIG, n_pad=n_pad, logits_to_keep=1))
     assert n_chunks[0] > 1
 
 
 def test_output_weights_of_their_own(n_chunks: list[int]) -> None:
     params = PARAMS | {"lm_head": {"weight": PARAMS["wte"]["weight"][::-1]}}
-    ours = prefill.gpt2(ids_of(60), **params, config=CONFIG, cache=cache_of())
+    ours = gpt2(ids_of(60), **params, config=CONFIG, cache=cache_of())
     same(ours, gpt2(ids_of(60), **params, config=CONFIG))
 
 
@@ -95,27 +96,21 @@ def test_an_error_in_a_chunk_ends_all_and_leaves_the_cache_as_it_was(n_chunks: l
     wrong = ids.copy()
     wrong[bad] = CONFIG.vocab_size
     with pytest.raises(ValueError, match="token id 97 is outside the vocabulary"):
-        prefill.gpt2(wrong, **PARAMS, config=CONFIG, cache=cache)
+        gpt2(wrong, **PARAMS, config=CONFIG, cache=cache)
     assert cache.n_seq == 0
-    same(prefill.gpt2(ids, **PARAMS, config=CONFIG, cache=cache), gpt2(ids, **PARAMS, config=CONFIG))
+    same(gpt2(ids, **PARAMS, config=CONFIG, cache=cache), gpt2(ids, **PARAMS, config=CONFIG))
 
 
-def test_what_gpt2_refuses_is_refused(n_chunks: list[int]) -> None:
+def test_what_does_not_fit_the_cache_is_not_begun(n_chunks: list[int]) -> None:
     with pytest.raises(ValueError, match="100 tokens do not fit the cache, made for 50"):
-        prefill.gpt2(ids_of(100), **PARAMS, config=CONFIG, cache=KVCache(CONFIG, n_ctx=50))
-    with pytest.raises(ValueError, match="logits_to_keep must be at least 0"):
-        prefill.gpt2(ids_of(100), **PARAMS, config=CONFIG, cache=cache_of(), logits_to_keep=-1)
-    with pytest.raises(ValueError, match="no token ids"):
-        prefill.gpt2([], **PARAMS, config=CONFIG, cache=cache_of())
+        gpt2(ids_of(100), **PARAMS, config=CONFIG, cache=KVCache(CONFIG, n_ctx=50))
     assert not n_chunks
 
 
 def test_one_thread_reads_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threads, "n_threads", lambda: 1)
-    monkeypatch.setattr(threads, "share_out", None)
-    same(
-        prefill.gpt2(ids_of(300), **PARAMS, config=CONFIG, cache=cache_of()), gpt2(ids_of(300), **PARAMS, config=CONFIG)
-    )
+    monkeypatch.setattr(threads, "parallel_map", None)
+    same(gpt2(ids_of(300), **PARAMS, config=CONFIG, cache=cache_of()), gpt2(ids_of(300), **PARAMS, config=CONFIG))
 
 
 @given(st.integers(1, 50), st.integers(1, 1024), st.integers(1, 64), st.integers(0, 1024), st.integers(16, 1600))

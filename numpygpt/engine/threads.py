@@ -3,7 +3,7 @@
 NumPy leaves products to its BLAS library, which runs a large one on all cores; everything between two products runs on
 one. But NumPy lets go of Python's lock while it computes, so threads that each have a part of the work keep all cores
 busy all the time, if BLAS does not use more than one core for each of them. NumPy has no word for that;
-`threadpoolctl` has. Where that is not installed, BLAS is left to share out the work as it does.
+`threadpoolctl` has.
 """
 
 from __future__ import annotations
@@ -13,29 +13,23 @@ from collections.abc import Callable, Iterable
 from functools import cache
 from queue import SimpleQueue
 from threading import Lock, Thread
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from numpygpt.layers import Array
+from numpygpt.arrays import Array
 
 T = TypeVar("T")
 FEW_ROWS = 16  # a product of so many rows, or fewer, is shared out by columns
 TILE, DEPTH = 64, 768  # columns and rows of a part of the matrix so small that OpenBLAS does not copy it first
 WORTHWHILE = 2**19  # numbers in a matrix; products of smaller ones are over before another thread has woken up
-LARGE = 2**24  # numbers in a matrix so large that even the product of one row is shared out
-COLUMNS = 4096  # at a time in the product of one row
-BLAS_RESTS = os.environ.get("OPENBLAS_THREAD_TIMEOUT", "") in map(str, range(1, 21))  # its idle threads leave the cores
 
 
 @cache
-def blas() -> Any | None:
-    """Return what knows and sets the number of OpenBLAS' threads, a `threadpoolctl.ThreadpoolController`, or None."""
-    try:
-        from threadpoolctl import ThreadpoolController  # here, for most programs start without it
-    except ImportError:
-        return None
+def blas() -> Any:
+    """Return what knows and sets the number of OpenBLAS' threads, a `threadpoolctl.ThreadpoolController`."""
+    from threadpoolctl import ThreadpoolController  # here: looking for the libraries takes a moment
+
     return ThreadpoolController().select(internal_api="openblas")
 
 
@@ -43,10 +37,9 @@ def blas() -> Any | None:
 def n_threads() -> int:
     """Return how many cores BLAS uses, as it is set when this is first asked; 1 where that cannot be changed.
 
-    That is where threadpoolctl is missing, or BLAS is none that has one number for all threads of the process.
+    That is where BLAS is none that has one number for all threads of the process.
     """
-    controller = blas()
-    libraries = controller.info() if controller else []
+    libraries = blas().info()
     return max([1, *(int(library["num_threads"]) for library in libraries if library["threading_layer"] == "pthreads")])
 
 
@@ -87,7 +80,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_start_anew)
 
 
-def share_out(function: Callable[[int], T], parts: Iterable[int]) -> list[T]:
+def parallel_map(function: Callable[[int], T], parts: Iterable[int]) -> list[T]:
     """Call `function` for every part, each call in one thread with a BLAS on one core; results in the order of parts.
 
     Calls start in that order too. The thread that asks takes parts like the others, for it is already awake. The
@@ -108,7 +101,7 @@ def share_out(function: Callable[[int], T], parts: Iterable[int]) -> list[T]:
             errors.append(error)
 
     with _one_at_a_time:
-        libraries = [(library, library.num_threads) for library in getattr(blas(), "lib_controllers", [])]
+        libraries = [(library, library.num_threads) for library in blas().lib_controllers]
         done: SimpleQueue[None] = SimpleQueue()
         try:
             for library, _ in libraries:
@@ -127,46 +120,15 @@ def share_out(function: Callable[[int], T], parts: Iterable[int]) -> list[T]:
 
 
 def product(x: Array, weight: Array) -> Array:
-    """`x @ weight`, shared out by other parts than BLAS would make where that is faster.
-
-    x: [n_rows, n_in], weight: [n_in, n_out] -> [n_rows, n_out]
-    """
-    if n_threads() == 1:
-        return x @ weight
-    if len(x) == 1 and weight.size >= LARGE and weight.flags.f_contiguous and BLAS_RESTS:
-        return _product_by_dots(x, weight)
-    if 1 < len(x) <= FEW_ROWS and weight.size >= WORTHWHILE:
-        return _product_by_tiles(x, weight)
-    return x @ weight
-
-
-def _product_by_dots(x: Array, weight: Array) -> Array:
-    """Multiply one row by a matrix whose columns lie in one piece each, as those of the output weights do.
-
-    x: [1, n_in], weight: [n_in, n_out] -> [1, n_out]
-
-    Here OpenBLAS reads four columns at a time. One dot product after the other goes through memory in one stream, which
-    is 1.2 times as fast; a token takes 4% less time.
-    """
-    columns = weight.T  # [n_out, n_in]
-    y = np.empty((len(columns), 1, 1), np.result_type(x, weight))  # a product of [1, n_in] and [n_in, 1] a column
-
-    def fill(first: int) -> None:
-        part = slice(first, first + COLUMNS)
-        np.matmul(columns[part, None, :], x.T, out=y[part])  # [n_part, 1, n_in] times [n_in, 1]
-
-    share_out(fill, range(0, len(columns), COLUMNS))
-    return y.reshape(1, -1)
-
-
-def _product_by_tiles(x: Array, weight: Array) -> Array:
-    """Multiply a few rows by tiles of the matrix that are small enough for OpenBLAS to use them as they are.
+    """`x @ weight`; of a few rows, by tiles of the matrix that are small enough for OpenBLAS to use them as they are.
 
     x: [n_rows, n_in], weight: [n_in, n_out] -> [n_rows, n_out]
 
     Large ones it first copies into the order that suits many rows, and then takes 2.5 times as long as with one row. On
     two cores, two sequences decode 1.6 times as fast so, eight 1.3 times and sixteen 1.2 times.
     """
+    if not 1 < len(x) <= FEW_ROWS or weight.size < WORTHWHILE or n_threads() == 1:
+        return x @ weight
     (n_rows, n_in), n_out = x.shape, weight.shape[1]
     y = np.empty((n_rows, n_out), np.result_type(x, weight))
     n_tiles = n_out // TILE
@@ -183,6 +145,6 @@ def _product_by_tiles(x: Array, weight: Array) -> Array:
             else:
                 out += x[:, start : start + DEPTH] @ tiles
 
-    share_out(fill, range(n_threads()))
+    parallel_map(fill, range(n_threads()))
     y[:, n_tiles * TILE :] = x @ weight[:, n_tiles * TILE :]
     return y

@@ -1,0 +1,60 @@
+"""What passes between the functions: arrays, and the tree of parameters that a checkpoint's names spell.
+
+The checkpoint calls a tensor `h.3.mlp.c_fc.weight`. Split at the dots, its names make a tree:
+`params["h"][3]["mlp"]["c_fc"]["weight"]`, in which each branch holds the keyword arguments of the function that
+uses it. `unflatten` grows the tree from named tensors, `flatten` names the tensors of a tree; gradients are a tree
+of the same shape.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]  # of floats: float32 everywhere in use, float64 where the arithmetic is checked
+Ids = NDArray[np.integer[Any]]  # token ids
+Tensors = dict[str, Array]  # the tensors of one layer, by name: {"weight": ..., "bias": ...}
+Params = dict[str, Any]  # the tree of parameters: {"wte": {"weight": ...}, "h": [{"ln_1": ...}, ...], ...}
+
+
+def unflatten(tensors: Mapping[str, Array]) -> Params:
+    """Grow the tree of parameters from named tensors: split at the dots, with a list for the numbered layers.
+
+    >>> unflatten({"wte.weight": 1, "h.0.ln_1.bias": 2, "h.1.ln_1.bias": 3})
+    {'wte': {'weight': 1}, 'h': [{'ln_1': {'bias': 2}}, {'ln_1': {'bias': 3}}]}
+
+    Raises ValueError where the layers are not numbered from 0 without a gap.
+    """
+    params: Params = {}
+    for name, tensor in tensors.items():
+        *path, last = name.split(".")
+        branch = params
+        for part in path:
+            branch = branch.setdefault(part, {})
+        branch[last] = tensor
+    if "h" in params:
+        numbers = [str(layer) for layer in range(len(params["h"]))]
+        if missing := [number for number in numbers if number not in params["h"]]:
+            raise ValueError(f"no tensor is called h.{missing[0]}...; layers must be numbered from 0 without a gap")
+        params["h"] = [params["h"][number] for number in numbers]
+    return params
+
+
+def flatten(params: Params) -> Tensors:
+    """Name every tensor of the tree, the inverse of `unflatten`.
+
+    >>> flatten({"wte": {"weight": 1}, "h": [{"ln_1": {"bias": 2}}, {"ln_1": {"bias": 3}}]})
+    {'wte.weight': 1, 'h.0.ln_1.bias': 2, 'h.1.ln_1.bias': 3}
+    """
+    tensors: Tensors = {}
+    for name, branch in params.items():
+        if isinstance(branch, list):
+            branch = {str(i): item for i, item in enumerate(branch)}
+        if isinstance(branch, dict):
+            tensors |= {f"{name}.{rest}": tensor for rest, tensor in flatten(branch).items()}
+        else:
+            tensors[name] = branch
+    return tensors

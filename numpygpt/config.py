@@ -1,0 +1,117 @@
+"""The shape of a GPT-2: its `config.json`, and the tensors that a model of that shape has."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from numpygpt import layers
+from numpygpt.arrays import Array, Ids
+
+ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
+    "gelu_new": layers.gelu,
+    "gelu_fast": layers.gelu,
+    "gelu_pytorch_tanh": layers.gelu,
+    "gelu": layers.gelu_exact,
+    "gelu_python": layers.gelu_exact,
+}
+
+
+@dataclass(frozen=True)
+class GPT2Config:
+    """The shape of a GPT-2, with the names of its `config.json` and the values of the smallest official model.
+
+    >>> GPT2Config().n_embd
+    768
+    >>> GPT2Config(n_embd=100, n_head=3)
+    Traceback (most recent call last):
+    ValueError: n_embd 100 is not a multiple of n_head 3: every head needs the same number of dimensions
+    """
+
+    vocab_size: int = 50257
+    n_ctx: int = 1024  # the context window, in tokens
+    n_embd: int = 768
+    n_layer: int = 12
+    n_head: int = 12
+    n_inner: int | None = None  # width of the MLP; None means 4 · n_embd
+    activation_function: str = "gelu_new"
+    layer_norm_epsilon: float = 1e-5
+    scale_attn_weights: bool = True  # divide scores by sqrt(n_embd / n_head)
+    scale_attn_by_inverse_layer_idx: bool = False  # and by the layer's number, from 1, as Stanford's Mistral does
+    tie_word_embeddings: bool = True  # the output weights are the token embedding
+
+    def __post_init__(self) -> None:
+        for name in ("vocab_size", "n_ctx", "n_embd", "n_layer", "n_head", "n_inner"):
+            value = getattr(self, name)
+            if not (name == "n_inner" and value is None) and (type(value) is not int or value < 1):
+                raise ValueError(f"{name} must be a whole number above 0, not {value!r}")
+        if self.n_embd % self.n_head:
+            raise ValueError(
+                f"n_embd {self.n_embd} is not a multiple of n_head {self.n_head}: "
+                "every head needs the same number of dimensions"
+            )
+        if self.activation_function not in ACTIVATIONS:
+            raise ValueError(
+                f"activation_function {self.activation_function!r} is not supported; known: {', '.join(ACTIVATIONS)}"
+            )
+
+    def attention_scale(self, layer: int) -> float:
+        """Return what the attention scores of one layer are multiplied by."""
+        scale = 1 / math.sqrt(self.n_embd // self.n_head) if self.scale_attn_weights else 1.0
+        return scale / (layer + 1) if self.scale_attn_by_inverse_layer_idx else scale
+
+    def check_ids(self, ids: ArrayLike, n_past: int = 0) -> Ids:
+        """Return ids [..., n_seq] as an array, if this model can read them behind n_past others.
+
+        Raises TypeError where they are no integers, and ValueError for no ids, an id outside the vocabulary, and more
+        of them than fit the context window.
+        """
+        array = np.atleast_1d(ids)
+        if array.size == 0:
+            raise ValueError("no token ids: give at least one, [n_seq] or [batch, n_seq]")
+        if not np.issubdtype(array.dtype, np.integer):
+            raise TypeError(f"token ids must be integers, not {array.dtype}; a tokenizer's encode makes them from text")
+        outside = array[(array < 0) | (array >= self.vocab_size)]
+        if outside.size:
+            raise ValueError(
+                f"token id {outside[0]} is outside the vocabulary of {self.vocab_size} tokens "
+                f"(0 to {self.vocab_size - 1}); encode the text with the tokenizer of this model"
+            )
+        if (n_seq := n_past + array.shape[-1]) > self.n_ctx:
+            raise ValueError(f"{n_seq} tokens do not fit the context window of {self.n_ctx}; shorten the text")
+        return array
+
+
+def parameter_shapes(config: GPT2Config) -> dict[str, tuple[int, ...]]:
+    """Return the shape of every parameter, under the name of its tensor in a checkpoint.
+
+    >>> parameter_shapes(GPT2Config())["h.11.mlp.c_fc.weight"]
+    (768, 3072)
+    >>> sum(math.prod(shape) for shape in parameter_shapes(GPT2Config()).values())
+    124439808
+    """
+    n_embd, n_inner = config.n_embd, config.n_inner or 4 * config.n_embd
+    block: dict[str, tuple[int, ...]] = {
+        "ln_1": (n_embd,),
+        "attn.c_attn": (n_embd, 3 * n_embd),
+        "attn.c_proj": (n_embd, n_embd),
+        "ln_2": (n_embd,),
+        "mlp.c_fc": (n_embd, n_inner),
+        "mlp.c_proj": (n_inner, n_embd),
+    }
+    shapes: dict[str, tuple[int, ...]] = {
+        "wte.weight": (config.vocab_size, n_embd),
+        "wpe.weight": (config.n_ctx, n_embd),
+    }
+    for layer in range(config.n_layer):
+        for name, weight in block.items():
+            shapes[f"h.{layer}.{name}.weight"] = weight
+            shapes[f"h.{layer}.{name}.bias"] = weight[-1:]
+    shapes |= {"ln_f.weight": (n_embd,), "ln_f.bias": (n_embd,)}
+    if not config.tie_word_embeddings:
+        shapes["lm_head.weight"] = (config.vocab_size, n_embd)
+    return shapes

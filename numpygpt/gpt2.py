@@ -1,0 +1,70 @@
+"""GPT-2 from token ids to logits: the parts put together.
+
+The whole model is `gpt2`, and it reads the tree of parameters by its own names: `params["h"][3]["mlp"]["c_fc"]`
+is the tensor group `h.3.mlp.c_fc` of the checkpoint. This is GPT-2 as published; the engine's `gpt2` knows every
+option of `GPT2Config`, and is fast.
+
+Source: Radford et al. 2019, section 2.3, and https://github.com/openai/gpt-2/blob/master/src/model.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import ParamSpec
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from numpygpt import layers
+from numpygpt.arrays import Array, Params, Tensors
+from numpygpt.layers import causal_mask, layer_norm, multi_head_attention, positional_embedding, token_embedding
+
+P = ParamSpec("P")
+
+
+def names_the_engine(function: Callable[P, Array]) -> Callable[P, Array]:
+    """Make a call with the engine's keywords an error that says where they belong."""
+
+    @wraps(function)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> Array:
+        for name in ("config", "cache", "n_pad", "logits_to_keep", "lm_head"):
+            if name in kwargs:
+                raise TypeError(
+                    f"numpygpt.gpt2, the plain one, takes n_head= and no {name}=; numpygpt.engine.gpt2 takes it"
+                )
+        return function(*args, **kwargs)
+
+    return checked
+
+
+@names_the_engine
+def gpt2(ids: ArrayLike, wte: Tensors, wpe: Tensors, h: Sequence[Params], ln_f: Tensors, *, n_head: int) -> Array:
+    """GPT-2: the logits of the next token after every position.
+
+    ids: [..., n_seq] -> [..., n_seq, n_vocab]. Call it as `gpt2(ids, **params, n_head=12)`.
+
+    >>> from numpygpt.arrays import unflatten
+    >>> from numpygpt.config import GPT2Config, parameter_shapes
+    >>> config = GPT2Config(vocab_size=9, n_ctx=5, n_embd=6, n_layer=2, n_head=3)
+    >>> params = unflatten({name: np.ones(shape) for name, shape in parameter_shapes(config).items()})
+    >>> gpt2([3, 1, 4], **params, n_head=3).shape
+    (3, 9)
+    """
+    positions = np.arange(np.shape(ids)[-1])
+    x = token_embedding(ids, **wte) + positional_embedding(positions, **wpe)  # [..., n_seq, n_embd]
+    for block in h:
+        x = transformer_block(x, **block, n_head=n_head)
+    return layer_norm(x, **ln_f) @ wte["weight"].T  # [..., n_seq, n_vocab]
+
+
+def transformer_block(x: Array, ln_1: Tensors, attn: Params, ln_2: Tensors, mlp: Params, *, n_head: int) -> Array:
+    """Add to the residual stream what attention finds at this and earlier positions, then what the MLP makes of each.
+
+    x: [..., n_seq, n_embd] -> [..., n_seq, n_embd]
+
+    Source: Radford et al. 2019, section 2.3 (layer norm moved to the input of each sub-block).
+    """
+    mask = causal_mask(x.shape[-2])
+    x = x + multi_head_attention(layer_norm(x, **ln_1), **attn, n_head=n_head, mask=mask)
+    return x + layers.mlp(layer_norm(x, **ln_2), **mlp)

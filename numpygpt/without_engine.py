@@ -1,0 +1,57 @@
+"""What `GPT2` wants of the engine, done by the book: the package works without the engine's folder, slowly."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from numpygpt import generate as book
+from numpygpt.arrays import Array, Params
+from numpygpt.config import GPT2Config
+from numpygpt.gpt2 import gpt2 as book_gpt2
+from numpygpt.tokenizer import Tokenizer as Tokenizer
+
+KVCache = pad_left = None  # only the engine has a cache, and batches of different lengths
+
+
+def gpt2(ids: ArrayLike, *, config: GPT2Config, logits_to_keep: int | None = None, **params: Any) -> Array:
+    """Return the last logits of the book's `gpt2`: ids [..., n_seq] -> [..., logits_to_keep, n_vocab]."""
+    logits = book_gpt2(config.check_ids(ids), **params, n_head=config.n_head)
+    return logits[..., -(logits_to_keep or 0) :, :]
+
+
+def generate(
+    prompts: Sequence[Sequence[int]],
+    params: Params,
+    config: GPT2Config,
+    *,
+    max_new_tokens: int,
+    num_return_sequences: int = 1,
+    eos_token_id: int | None = None,
+    seed: int | np.random.Generator | None = None,
+    prompt_lookup_num_tokens: int = 0,
+    **options: Any,
+) -> Iterator[list[book.Continuation]]:
+    """Continue prompts as the engine's `generate` does, by a decode loop for each."""
+    model = partial(gpt2, config=config, **params)
+    rng = np.random.default_rng(seed)
+    options |= {"max_new_tokens": max_new_tokens, "n_ctx": config.n_ctx, "seed": rng}
+    texts = [book.Continuation(list(prompt)) for prompt in prompts for _ in range(num_return_sequences)]
+    loops = [book.generate(text.prompt, model, eos_token_id=eos_token_id, **options) for text in texts]
+    yield texts
+    while going_on := [i for i, text in enumerate(texts) if text.finish_reason is None]:
+        for i in going_on:
+            text, token_id = texts[i], next(loops[i], None)
+            if token_id is not None:
+                text.ids.append(token_id)
+            elif len(text.ids) == max_new_tokens:
+                text.finish_reason = book.MAX_NEW_TOKENS
+            elif len(text.prompt) + len(text.ids) >= config.n_ctx:
+                text.finish_reason = book.CONTEXT_WINDOW
+            else:
+                text.finish_reason = book.ENDED
+        yield texts
