@@ -19,9 +19,9 @@ import time
 from pathlib import Path
 
 import numpy as np
-from numpygpt.model import GPT2Config, parameter_shapes
 
 from numpygpt.command_line import Parser, friendly_exit, number
+from numpygpt.config import GPT2Config, parameter_shapes
 
 SHAPES = {
     "gpt2": GPT2Config(),
@@ -30,7 +30,7 @@ SHAPES = {
     "gpt2-xl": GPT2Config(n_embd=1600, n_layer=48, n_head=25),
 }
 WAYS = {
-    "numpygpt": "from numpygpt import checkpoint; checkpoint.convert(source, destination)",
+    "numpygpt": "from numpygpt.models import checkpoint; checkpoint.convert(source, destination)",
     "a plain copy": """
 import shutil
 os.mkdir(destination)

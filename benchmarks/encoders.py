@@ -12,6 +12,7 @@ import numpy as np
 import regex
 
 from numpygpt import Tokenizer
+from numpygpt.models.tokenizer_files import save_tokenizer
 from numpygpt.tokenizer import WORD
 
 Encode = Callable[[str], list[int]]
@@ -41,7 +42,7 @@ def hugging_face() -> Encode:
 
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     with tempfile.TemporaryDirectory() as folder:
-        Tokenizer().save(folder)
+        save_tokenizer(Tokenizer(), folder)
         tokenizer = library.ByteLevelBPETokenizer.from_file(f"{folder}/vocab.json", f"{folder}/merges.txt")
     return lambda text: list(tokenizer.encode(text).ids)
 

@@ -8,7 +8,6 @@ and makes peak memory mean something.
 from __future__ import annotations
 
 import json
-import os
 import resource
 import sys
 import time
@@ -62,23 +61,20 @@ class Peer:
 class Numpygpt(Peer):
     """This package."""
 
-    def __init__(self, folder: str, n_processes: int = 1) -> None:
+    def __init__(self, folder: str) -> None:
         from numpygpt import GPT2
 
-        self.model = GPT2.from_pretrained(folder, n_processes=n_processes)
+        self.model = GPT2.from_pretrained(folder)
 
     def generate(self, prompts: list[list[int]], n_new: int) -> list[float]:
-        from numpygpt.generate import generate
+        from numpygpt.engine import generate
 
-        model = self.model
-        steps = generate(prompts, model.params, model.config, max_new_tokens=n_new, team=model.team)
+        steps = generate(prompts, self.model.params, self.model.config, max_new_tokens=n_new)
         next(steps)  # nothing is done yet
         return [time.perf_counter() for _ in steps]
 
     def prefill(self, n: int) -> float:
-        from numpygpt.prefill import gpt2
-
-        from numpygpt import KVCache
+        from numpygpt.engine import KVCache, gpt2
 
         params, config = self.model.params, self.model.config
         cache = KVCache(config, n_ctx=n)
@@ -89,7 +85,7 @@ class Numpygpt(Peer):
 
         A random model repeats itself by nature; with large positional embeddings, each position has a token of its own.
         """
-        from numpygpt.generate import generate
+        from numpygpt.engine import generate
 
         wpe = self.model.params["wpe"]["weight"]
         params = self.model.params | {"wpe": {"weight": wpe if repetitive else wpe * 50}}
@@ -121,19 +117,12 @@ class Numpygpt(Peer):
 
     def weight_bytes(self) -> int:
         """The bytes that one decode step has to read: all parameters but the positions'."""
-        from numpygpt.checkpoint import flatten
+        from numpygpt.arrays import flatten
 
         return sum(tensor.nbytes for name, tensor in flatten(self.model.params).items() if name != "wpe.weight")
 
 
 MATRICES = [("attn", "c_attn"), ("attn", "c_proj"), ("mlp", "c_fc"), ("mlp", "c_proj")]
-
-
-class SeveralProcesses(Numpygpt):
-    """This package, with a process of one thread for every thread that the others have."""
-
-    def __init__(self, folder: str) -> None:
-        super().__init__(folder, n_processes=int(os.environ["OPENBLAS_NUM_THREADS"]))
 
 
 class Clock:
@@ -180,7 +169,7 @@ class NoCache(Peer):
     """A forward pass in the manner of picoGPT, written for this comparison: no cache, every token reads all again."""
 
     def __init__(self, folder: str) -> None:
-        from numpygpt import checkpoint
+        from numpygpt.models import checkpoint
 
         self.config, self.params, _ = checkpoint.load(Path(folder))
 
@@ -223,7 +212,6 @@ class NoCache(Peer):
 
 PEERS: dict[str, type[Any]] = {
     "numpygpt": Numpygpt,
-    "several processes": SeveralProcesses,
     "transformers": Transformers,
     "without a cache": NoCache,
 }

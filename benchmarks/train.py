@@ -26,10 +26,10 @@ SHAPE: dict[str, Any] = {"vocab_size": 4097, "n_ctx": 256, "n_embd": 256, "n_lay
 def numpy_step(shape: dict[str, Any], batch_size: int, dropout: float) -> Callable[[], Any]:
     """Return a function that trains one step with this package."""
     import numpy as np
-    from numpygpt.checkpoint import flatten
-    from numpygpt.model import GPT2Config
 
     from numpygpt import train
+    from numpygpt.arrays import flatten
+    from numpygpt.config import GPT2Config
     from numpygpt.tokenizer import Tokenizer
 
     config = GPT2Config(**shape)

@@ -63,7 +63,7 @@ def test_logits_are_those_of_transformers(stories: GPT2, reference: dict[str, An
 
 def test_the_loss_of_a_story_is_that_of_transformers(stories: GPT2, reference: dict[str, Any]) -> None:
     story = (REFERENCE / "story.txt").read_text(encoding="utf-8")
-    result = text_loss(story, stories.params, stories.config, stories.tokenizer)
+    result = text_loss(story, stories.logits, stories.tokenizer, n_ctx=stories.config.n_ctx)
     assert result.n_tokens < stories.config.n_ctx  # one window, as the reference has it
     assert result.loss == pytest.approx(float(reference["loss"]), abs=1e-5)
 

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from numpygpt.files import written_whole
+from numpygpt.files import atomic_write
 
 FOLDER = Path(__file__).parent
 OPTIONS = doctest.NORMALIZE_WHITESPACE  # as the tests read the pages
@@ -52,7 +52,7 @@ def refresh(page: Path) -> int:
         lines[start : start + example.want.count("\n")] = [
             " " * example.indent + line if line.strip() else "<BLANKLINE>\n" for line in got.splitlines(keepends=True)
         ]
-    with written_whole(page) as file:
+    with atomic_write(page) as file:
         file.write("".join(lines).encode())
     return len(recorder.changed)
 

@@ -26,11 +26,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpygpt.checkpoint import flatten
+from numpygpt.arrays import flatten
 from trials import OPERATIONS, PRESENT, SHAPES, TRIALS, operations_a_token
 
 from numpygpt import GPT2, checkpoint, train
-from numpygpt.files import written_whole
+from numpygpt.files import atomic_write
 from numpygpt.train import Options
 
 ROOT = Path(__file__).parents[1]
@@ -469,7 +469,7 @@ def publish(folder: Path, note: str = "") -> None:
     draw_curve(rows, STORIES / "loss.png")
     write_runs(runs, STORIES / RUNS)
     shutil.copyfile(text_files(folder)[0].parent / "picturebooks_attribution.tsv", STORIES / "ATTRIBUTION.tsv")
-    with written_whole(STORIES / "README.md") as file:
+    with atomic_write(STORIES / "README.md") as file:
         file.write(card(runs, folder, GPT2.from_pretrained(STORIES), note).encode())
     subprocess.run([sys.executable, ROOT / "tests" / "reference" / "make_stories.py"], check=True)
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from numpygpt import train
-from numpygpt.files import written_whole
+from numpygpt.files import atomic_write
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = ROOT / "checkpoints" / "trials"
@@ -78,7 +78,7 @@ def main() -> None:
 
     def save(kind: str, name: str, measured: Any) -> None:
         done.setdefault(kind, {})[name] = measured
-        with written_whole(TRIALS) as file:
+        with atomic_write(TRIALS) as file:
             file.write((json.dumps(done, indent=1) + "\n").encode())
 
     for name, shape in SHAPES.items():

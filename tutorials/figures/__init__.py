@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from numpygpt.files import written_whole
+from numpygpt.files import atomic_write
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -59,7 +59,7 @@ def make(name: str) -> None:
     module = importlib.import_module(f"{__name__}.{name}")
     numbers, picture = FOLDER / f"{name}.json", FOLDER / f"{name}.svg"
     data = rounded(module.data())
-    with written_whole(numbers) as file:
+    with atomic_write(numbers) as file:
         file.write(json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
     style = {
         "svg.hashsalt": name,  # the same names in the file at every drawing

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpygpt.model import parameter_shapes
 
 from numpygpt import GPT2, Sampling, Tokenizer, layers, transformer_block
+from numpygpt.config import parameter_shapes
 from tutorials.figures import BLUE, FOLDER, GREEN, GREY, ORANGE, PINK
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from numpygpt.layers import Array
+    from numpygpt.arrays import Array
 
 TEXT = "Once upon a time, there"
 ROAD = 3.1  # where the residual stream runs

@@ -23,7 +23,7 @@ from tutorials.figures import FOLDER, HEAT, label_cells
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from numpygpt.layers import Array
+    from numpygpt.arrays import Array
 
 STORY = (
     'Lily had a dog named Max. "Max, come here!" she said. Max ran to Lily. Then Max saw a red ball. '

@@ -10,7 +10,7 @@ from tutorials.figures import FOLDER, GREY, label_cells
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from numpygpt.layers import Array
+    from numpygpt.arrays import Array
 
 
 def data() -> dict[str, Any]:

@@ -12,7 +12,7 @@ from tutorials.figures import BLUE, ORANGE
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from numpygpt.layers import Array
+    from numpygpt.arrays import Array
 
 N_DIMS = [4, 64, 1024]
 

@@ -12,7 +12,7 @@ from tutorials.figures import HEAT, label_cells
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from numpygpt.layers import Array
+    from numpygpt.arrays import Array
 
 
 def data() -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from numpygpt import GPT2, layer_norm, mlp, multi_head_attention
+from numpygpt import GPT2, causal_mask, layer_norm, mlp, multi_head_attention
 from tutorials.figures import BLUE, GREEN, ORANGE
 
 if TYPE_CHECKING:
@@ -26,9 +26,10 @@ def data() -> dict[str, Any]:
     params, n_head = model.params, model.config.n_head
     ids = model.tokenizer.encode(TEXT)
     x = params["wte"]["weight"][ids] + params["wpe"]["weight"][: len(ids)]
+    mask = causal_mask(len(ids))
     lengths: dict[str, list[float]] = {"stream": [length(x)], "attention": [], "mlp": []}
     for block in params["h"]:
-        found = multi_head_attention(layer_norm(x, **block["ln_1"]), **block["attn"], n_head=n_head)
+        found = multi_head_attention(layer_norm(x, **block["ln_1"]), **block["attn"], n_head=n_head, mask=mask)
         x = x + found
         made = mlp(layer_norm(x, **block["ln_2"]), **block["mlp"])
         x = x + made

@@ -6,9 +6,9 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpygpt.model import parameter_shapes
 
 from numpygpt import GPT2Config
+from numpygpt.config import parameter_shapes
 from tutorials.figures import BLUE, GREEN, GREY, ORANGE, PINK
 
 if TYPE_CHECKING:

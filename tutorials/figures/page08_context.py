@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +21,7 @@ def data() -> dict[str, Any]:
     story = (ROOT / "tutorials" / "08-story.txt").read_text(encoding="utf-8")
     ids = [model.tokenizer.eot_id, *model.tokenizer.encode(story)]
     losses = [
-        np.concatenate(list(token_losses(ids, model.params, replace(model.config, n_ctx=window), stride=window // 2)))
-        for window in WINDOWS
+        np.concatenate(list(token_losses(ids, model.logits, n_ctx=window, stride=window // 2))) for window in WINDOWS
     ]
     return {"window": WINDOWS, "loss": np.mean(losses, axis=1)}
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from numpygpt.layers import Array
+from numpygpt.arrays import Array
 from numpygpt.train import AdamW, Options
 from tutorials.figures import BLUE, GREEN, GREY, ORANGE
 

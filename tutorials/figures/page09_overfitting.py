@@ -6,10 +6,9 @@ import math
 from typing import Any
 
 import numpy as np
-from numpygpt.checkpoint import flatten, unflatten
 
 from numpygpt import GPT2Config, Tokenizer, backward, gpt2, train
-from numpygpt.layers import Array
+from numpygpt.arrays import Array, flatten, unflatten
 from numpygpt.loss import cross_entropy
 from tutorials.figures import BLUE, GREY, ORANGE
 
@@ -48,7 +47,7 @@ def curves(learned: Array, held_out: Array, config: GPT2Config) -> Array:
     params, optimiser, rng = unflatten(tensors), train.AdamW.start(OPTIONS, tensors), np.random.default_rng(1)
 
     def losses() -> list[float]:
-        logits = (gpt2(ids[:, :-1], **params, config=config) for ids in (learned, held_out))
+        logits = (gpt2(ids[:, :-1], **params, n_head=config.n_head) for ids in (learned, held_out))
         return [
             float(cross_entropy(row, ids[:, 1:]).mean()) for row, ids in zip(logits, (learned, held_out), strict=True)
         ]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from numpygpt import gpt2
 from numpygpt.loss import cross_entropy
+from numpygpt.trace import Hook
 from tutorials.figures import GREY, HEAT, label_cells
 from tutorials.figures._page10 import SECOND_STORY, STORY, model
 
@@ -18,22 +17,21 @@ if TYPE_CHECKING:
 
 def data() -> dict[str, Any]:
     """The rise in nats per token: [story, layer, head]."""
-    config, params = model().config, deepcopy(model().params)
+    config = model().config
     texts = [np.array(model().tokenizer.encode(text)) for text in (STORY, SECOND_STORY)]
 
-    def losses() -> list[float]:
-        return [float(cross_entropy(gpt2(ids[:-1], **params, config=config), ids[1:]).mean()) for ids in texts]
+    def losses(hook: Hook | None = None) -> list[float]:
+        logits = [model().trace(ids[:-1], hook)["logits"] for ids in texts]
+        return [float(cross_entropy(rows, ids[1:]).mean()) for rows, ids in zip(logits, texts, strict=True)]
+
+    def silent(layer: int, head: int) -> Hook:
+        others = (np.arange(config.n_head) != head)[:, None, None]
+        return lambda name, array: array * others if name == f"h.{layer}.attn.heads" else None
 
     whole = losses()
-    n_dim = config.n_embd // config.n_head
     rise = np.empty((len(texts), config.n_layer, config.n_head))
-    for layer in range(config.n_layer):
-        for head in range(config.n_head):
-            rows = params["h"][layer]["attn"]["c_proj"]["weight"][head * n_dim : (head + 1) * n_dim]
-            kept = rows.copy()
-            rows[:] = 0
-            rise[:, layer, head] = np.subtract(losses(), whole)
-            rows[:] = kept
+    for layer, head in np.ndindex(rise.shape[1:]):
+        rise[:, layer, head] = np.subtract(losses(silent(layer, head)), whole)
     return {"rise": rise.round(3)}
 
 

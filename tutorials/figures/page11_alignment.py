@@ -13,7 +13,7 @@ from tutorials.figures import FOLDER, HEAT, label_cells
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from numpygpt.layers import Array
+    from numpygpt.arrays import Array
 
 PAGE = FOLDER.parent / "11-the-original-transformer.md"
 

@@ -11,7 +11,7 @@ from tutorials.figures import BLUE, GREEN, ORANGE, label_cells
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from numpygpt.layers import Array
+    from numpygpt.arrays import Array
 
 SOURCE = ["the", "red", "cat", "sees", "a", "shy", "cow"]
 TARGET = ["le", "chat", "rouge", "voit", "une", "vache", "timide"]
