@@ -19,7 +19,6 @@ from numpygpt.layers import mlp as mlp
 from numpygpt.layers import multi_head_attention as multi_head_attention
 from numpygpt.layers import positional_embedding as positional_embedding
 from numpygpt.layers import relu as relu
-from numpygpt.layers import sinusoidal_encoding as sinusoidal_encoding
 from numpygpt.layers import softmax as softmax
 from numpygpt.layers import split_heads as split_heads
 from numpygpt.layers import token_embedding as token_embedding
@@ -29,4 +28,5 @@ from numpygpt.pretrained import Tokenizer as Tokenizer
 from numpygpt.pretrained import pad_left as pad_left
 from numpygpt.sampling import Sampling as Sampling
 from numpygpt.trace import trace as trace
+from numpygpt.transformer import sinusoidal_encoding as sinusoidal_encoding
 from numpygpt.version import __version__ as __version__

@@ -10,7 +10,8 @@ from typing import Any
 
 from numpygpt import GPT2, Sampling, __version__
 from numpygpt.command_line import Parser, friendly_exit, number
-from numpygpt.pretrained import EMBEDDED_MODEL, FETCH, TextStream, default_model
+from numpygpt.pretrained import EMBEDDED_MODEL, FETCH, default_model
+from numpygpt.stream import TextStream
 
 DESCRIPTION = """\
 Continue a text with GPT-2, in plain NumPy. The prompt and its continuation are printed as one text,
@@ -142,7 +143,7 @@ def sampling_options(options: argparse.Namespace) -> dict[str, Any]:
 def statistics(texts: list[TextStream], seconds: float) -> str:
     """Say in one line what was written, how fast and why it ended.
 
-    >>> from numpygpt.generate import Continuation
+    >>> from numpygpt.stream import Continuation
     >>> from numpygpt import Tokenizer
     >>> statistics([TextStream(Continuation([0], [1, 2, 3], "stop string"), Tokenizer(), [])], 0.5)
     '[3 tokens in 0.50 s, 6.0 tokens/s; ended by: stop string]'

@@ -5,12 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import wraps
+from typing import ParamSpec
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from numpygpt import layers
 from numpygpt.arrays import Array, Ids
+
+P = ParamSpec("P")
 
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "gelu_new": layers.gelu,
@@ -115,3 +119,18 @@ def parameter_shapes(config: GPT2Config) -> dict[str, tuple[int, ...]]:
     if not config.tie_word_embeddings:
         shapes["lm_head.weight"] = (config.vocab_size, n_embd)
     return shapes
+
+
+def names_the_engine(function: Callable[P, Array]) -> Callable[P, Array]:
+    """Make the book's function answer the engine's keywords with an error that says where they belong."""
+
+    @wraps(function)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> Array:
+        for name in ("config", "cache", "n_pad", "logits_to_keep", "lm_head"):
+            if name in kwargs:
+                raise TypeError(
+                    f"numpygpt.gpt2, the plain one, takes n_head= and no {name}=; numpygpt.engine.gpt2 takes it"
+                )
+        return function(*args, **kwargs)
+
+    return checked

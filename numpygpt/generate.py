@@ -6,18 +6,11 @@ The engine's `generate` makes the same choices for several sequences at once, an
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 
 from numpygpt.arrays import Array
 from numpygpt.sampling import Sampling
-
-# Why a sequence ended
-ENDED = "end of text"  # the model chose <|endoftext|>
-STOP_STRING = "stop string"
-MAX_NEW_TOKENS = "max_new_tokens"
-CONTEXT_WINDOW = "context window"  # prompt and new tokens fill it
 
 
 def generate(
@@ -45,18 +38,9 @@ def generate(
     rng = np.random.default_rng(seed)
     ids = list(prompt)
     for _ in range(min(max_new_tokens, n_ctx - len(prompt))):
-        logits = model(ids)[-1:, :n_vocab]  # [1, n_vocab]: only the last position is about a token yet unknown
+        logits = model(ids)[-1:, :n_vocab]  # [1, n_vocab]: what comes after the last position is yet unknown
         [next_id] = sampling.choose(logits, [ids], rng).tolist()
         if next_id == eos_token_id:
             return
         ids.append(next_id)
         yield next_id
-
-
-@dataclass
-class Continuation:
-    """What one prompt is continued with: `ids`, without the prompt's, and why it ended, or None so far."""
-
-    prompt: list[int]
-    ids: list[int] = field(default_factory=list)
-    finish_reason: str | None = None

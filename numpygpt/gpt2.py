@@ -9,33 +9,27 @@ Source: Radford et al. 2019, section 2.3, and https://github.com/openai/gpt-2/bl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import wraps
-from typing import ParamSpec
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from numpygpt import layers
 from numpygpt.arrays import Array, Params, Tensors
+from numpygpt.config import names_the_engine
 from numpygpt.layers import causal_mask, layer_norm, multi_head_attention, positional_embedding, token_embedding
 
-P = ParamSpec("P")
 
+def transformer_block(x: Array, ln_1: Tensors, attn: Params, ln_2: Tensors, mlp: Params, *, n_head: int) -> Array:
+    """Add to the residual stream what attention finds at this and earlier positions, then what the MLP makes of each.
 
-def names_the_engine(function: Callable[P, Array]) -> Callable[P, Array]:
-    """Make a call with the engine's keywords an error that says where they belong."""
+    x: [..., n_seq, n_embd] -> [..., n_seq, n_embd]
 
-    @wraps(function)
-    def checked(*args: P.args, **kwargs: P.kwargs) -> Array:
-        for name in ("config", "cache", "n_pad", "logits_to_keep", "lm_head"):
-            if name in kwargs:
-                raise TypeError(
-                    f"numpygpt.gpt2, the plain one, takes n_head= and no {name}=; numpygpt.engine.gpt2 takes it"
-                )
-        return function(*args, **kwargs)
-
-    return checked
+    Source: Radford et al. 2019, section 2.3 (layer norm moved to the input of each sub-block).
+    """
+    mask = causal_mask(x.shape[-2])
+    x = x + multi_head_attention(layer_norm(x, **ln_1), **attn, n_head=n_head, mask=mask)
+    return x + layers.mlp(layer_norm(x, **ln_2), **mlp)
 
 
 @names_the_engine
@@ -56,15 +50,3 @@ def gpt2(ids: ArrayLike, wte: Tensors, wpe: Tensors, h: Sequence[Params], ln_f: 
     for block in h:
         x = transformer_block(x, **block, n_head=n_head)
     return layer_norm(x, **ln_f) @ wte["weight"].T  # [..., n_seq, n_vocab]
-
-
-def transformer_block(x: Array, ln_1: Tensors, attn: Params, ln_2: Tensors, mlp: Params, *, n_head: int) -> Array:
-    """Add to the residual stream what attention finds at this and earlier positions, then what the MLP makes of each.
-
-    x: [..., n_seq, n_embd] -> [..., n_seq, n_embd]
-
-    Source: Radford et al. 2019, section 2.3 (layer norm moved to the input of each sub-block).
-    """
-    mask = causal_mask(x.shape[-2])
-    x = x + multi_head_attention(layer_norm(x, **ln_1), **attn, n_head=n_head, mask=mask)
-    return x + layers.mlp(layer_norm(x, **ln_2), **mlp)

@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike
 
 from numpygpt.arrays import Array, Params
 from numpygpt.config import GPT2Config
-from numpygpt.generate import STOP_STRING, Continuation
 from numpygpt.sampling import Sampling
+from numpygpt.stream import Continuation, TextStream
 from numpygpt.trace import Hook, trace
 
 try:
@@ -179,51 +179,3 @@ def _find_or_download(name_or_folder: str) -> Path:
         if name_or_folder not in hub.OFFICIAL:
             error.args = (f"{error} (There is no folder {name_or_folder} either.)",)
         raise
-
-
-class TextStream:
-    """The text that streams from one sequence's tokens as they arrive.
-
-    `text` is what is certain of it, `piece` what the last step added to it. Text that may turn out to begin a stop
-    string, and bytes that do not make a character yet, wait for the tokens that decide.
-    """
-
-    def __init__(self, continuation: Continuation, tokenizer: Tokenizer, stop_strings: Sequence[str]) -> None:
-        self.continuation = continuation
-        self.text = self.piece = self._waiting = ""
-        self._stop_strings = stop_strings
-        self._decoder = tokenizer.decoder()
-        self._n_read = 0
-
-    @property
-    def finish_reason(self) -> str | None:
-        """Why the text ended, in the words of `numpygpt.generate`, or None while it grows."""
-        return self.continuation.finish_reason
-
-    @property
-    def n_tokens(self) -> int:
-        """The number of new tokens."""
-        return len(self.continuation.ids)
-
-    def read(self) -> None:
-        """Take up the tokens that have arrived since the last call."""
-        new_ids = self.continuation.ids[self._n_read :]
-        self._n_read += len(new_ids)
-        self._waiting += "".join(map(self._decoder.feed, new_ids))
-        if self.finish_reason is not None:
-            self._waiting += self._decoder.flush()
-        stops = [at for stop in self._stop_strings if (at := self._waiting.find(stop)) >= 0]
-        if stops:
-            self.continuation.finish_reason = STOP_STRING
-            self._waiting = self._waiting[: min(stops)]
-        certain = len(self._waiting) - (0 if self.finish_reason else self._length_of_possible_stop())
-        self.piece, self._waiting = self._waiting[:certain], self._waiting[certain:]
-        self.text += self.piece
-
-    def _length_of_possible_stop(self) -> int:
-        """How many of the waiting characters, at the end, a stop string begins with."""
-        longest = max(map(len, self._stop_strings), default=1) - 1
-        for length in range(min(longest, len(self._waiting)), 0, -1):
-            if any(stop.startswith(self._waiting[-length:]) for stop in self._stop_strings):
-                return length
-        return 0

@@ -1,7 +1,6 @@
 """From logits to the next token: greedy, or a draw from a distribution that temperature, top-k and top-p shape.
 
-The order of the steps and their definitions are those of `transformers`' logits processors:
-repetition penalty, temperature, top-k, top-p.
+The steps, their order and their definitions are those of `transformers`' logits processors.
 """
 
 from __future__ import annotations
@@ -40,10 +39,7 @@ def apply_repetition_penalty(logits: Array, previous_ids: Sequence[ArrayLike], p
 
 
 def apply_temperature(logits: Array, temperature: float) -> Array:
-    """Divide by the temperature: below 1 the likely tokens become likelier, above 1 less so.
-
-    logits: [..., n_vocab] -> [..., n_vocab]
-    """
+    """Divide by the temperature: below 1 the likely tokens become likelier, above 1 less so."""
     return logits / temperature
 
 
@@ -82,9 +78,7 @@ def apply_top_p(logits: Array, top_p: float) -> Array:
 
 
 def sample(logits: Array, rng: np.random.Generator) -> NDArray[np.intp]:
-    """Draw a token from the distribution of each row.
-
-    logits: [..., n_vocab] -> [...]
+    """Draw a token from the distribution of each row: logits [..., n_vocab] -> [...].
 
     The cumulative probabilities cut the line from 0 to 1 into a piece for every token; a random point falls into one.
 
@@ -93,8 +87,7 @@ def sample(logits: Array, rng: np.random.Generator) -> NDArray[np.intp]:
     """
     cumulative = np.cumsum(softmax(logits.astype(np.float64)), axis=-1)
     point = rng.random(cumulative.shape[:-1])[..., None] * cumulative[..., -1:]  # rounding may end short of 1
-    chosen: NDArray[np.intp] = (cumulative <= point).sum(axis=-1)
-    return chosen
+    return np.asarray((cumulative <= point).sum(axis=-1))
 
 
 @dataclass(frozen=True)
@@ -167,6 +160,5 @@ class Sampling:
                 f"or the repetition_penalty, {self.repetition_penalty}, is out of all proportion"
             )
         if self.is_greedy:
-            likeliest: NDArray[np.intp] = logits.argmax(axis=-1)
-            return likeliest
+            return np.asarray(logits.argmax(axis=-1))
         return sample(logits, rng)

@@ -7,8 +7,8 @@ A text becomes ids in three steps:
 3. Neighboring parts of a word are joined, the earliest merge of a learned list first, until no merge applies.
 
 Ids 0 to 255 are the bytes, in an order of GPT-2's own, and id 256 + i is what merge i makes: the list of merges
-is the whole tokenizer. `<|endoftext|>`, which separates documents, comes last. This is the definition;
-`numpygpt.Tokenizer`, from `engine/bpe.py`, finds the same ids and the same merges faster.
+is the whole tokenizer. `<|endoftext|>`, which separates documents, comes last. `encode` and `train` here are their
+definition; `numpygpt.Tokenizer`, from `engine/bpe.py`, finds the same ids and the same merges faster.
 
 >>> gpt2 = Tokenizer()
 >>> gpt2.encode("Hello, world")
@@ -28,9 +28,9 @@ from __future__ import annotations
 import codecs
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cache
-from itertools import chain, pairwise
+from itertools import pairwise
 from operator import index
 from pathlib import Path
 from typing import TypeVar
@@ -50,20 +50,14 @@ WORD = r"'(?:[sdmt]|ll|ve|re)| ?[\p{L}]+| ?[\p{N}]+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)
 _PLAIN = [byte for byte in range(256) if chr(byte).isprintable() and byte != ord(" ")]
 _OTHERS = [byte for byte in range(256) if byte not in _PLAIN]
 ALPHABET = {byte: chr(byte) for byte in _PLAIN} | {byte: chr(256 + i) for i, byte in enumerate(_OTHERS)}
-BYTES = [bytes([byte]) for byte in ALPHABET]
+LETTERS = {letter: bytes([byte]) for byte, letter in ALPHABET.items()}
+BYTES = list(LETTERS.values())
 
 
 class Tokenizer:
-    """A byte-level BPE tokenizer; `Tokenizer()` is GPT-2's.
+    """A byte-level BPE tokenizer: `merges` are the pairs of byte strings to join, in the order they were learned.
 
-    Parameters:
-        merges: the pairs of byte strings to join, in the order they were learned. GPT-2's if left out.
-        vocab: the id of each byte and of each merge's result, for checkpoints that number them in another order.
-        special_tokens: the ids of tokens that stand for no text, `<|endoftext|>` among them.
-
-    Raises ValueError where the merges do not build on each other or the ids are not one for each token.
-
-    The first merges of GPT-2's list make a smaller tokenizer whose ids agree with the large one's:
+    `Tokenizer()` is GPT-2's, and the first merges of its list make a smaller one whose ids agree with the large one's:
 
     >>> small = Tokenizer(Tokenizer().merges[:1000])
     >>> small.n_vocab, small.eot_id
@@ -72,26 +66,15 @@ class Tokenizer:
     ([356, 766, 393, 384, 368], [356, 766, 393, 1283])
     """
 
-    def __init__(
-        self,
-        merges: Sequence[Pair] | None = None,
-        *,
-        vocab: Mapping[bytes, int] | None = None,
-        special_tokens: Mapping[str, int] | None = None,
-    ) -> None:
-        self.merges = [(left, right) for left, right in (_gpt2_merges() if merges is None else merges)]
-        if merges is not None:
-            _check_merges(self.merges)
+    def __init__(self, merges: Iterable[Pair] | None = None) -> None:
+        self.merges = list(_gpt2_merges() if merges is None else merges)
         tokens = [*BYTES, *map(b"".join, self.merges)]
-        self.vocab = dict(zip(tokens, range(len(tokens)), strict=True) if vocab is None else vocab)
-        self.special_tokens = dict({END_OF_TEXT: len(tokens)} if special_tokens is None else special_tokens)
-        if vocab is not None or special_tokens is not None:
-            _check_ids(tokens, self.vocab, self.special_tokens)
-        self._ranks = {pair: rank for rank, pair in enumerate(self.merges)}
-        self._bytes = {token_id: token for token, token_id in self.vocab.items()}
-        self._bytes |= {token_id: name.encode() for name, token_id in self.special_tokens.items()}
-        self.n_vocab = max(self._bytes) + 1
-        self.eot_id = self.special_tokens[END_OF_TEXT]
+        self.vocab = dict(zip(tokens, range(len(tokens)), strict=True))
+        self.special_tokens = {END_OF_TEXT: len(tokens)}
+        self.eot_id = len(tokens)
+        self.n_vocab = len(tokens) + 1
+        self._bytes = dict(enumerate([*tokens, END_OF_TEXT.encode()]))
+        self._ranks = dict(zip(self.merges, range(len(self.merges)), strict=True))
 
     def __eq__(self, other: object) -> bool:
         """Whether both make the same ids of every text."""
@@ -114,16 +97,24 @@ class Tokenizer:
 
         Raises ValueError for a special token that this tokenizer lacks and for a lone surrogate (half a character).
         """
-        _check_unicode(text)
-        special = self._allowed(allowed_special)
+        text.encode()  # raises where there is a lone surrogate
+        special = self._special(allowed_special)
         pieces = re.split(f"({'|'.join(map(re.escape, special))})", text) if special else [text]
         ids: list[int] = []
         for piece in pieces:
             ids += [self.special_tokens[piece]] if piece in special else self._encode_ordinary(piece)
         return ids
 
+    def _special(self, allowed_special: Collection[str]) -> list[str]:
+        """List the special tokens to look for, the longest first."""
+        if isinstance(allowed_special, str):
+            allowed_special = self.special_tokens if allowed_special == "all" else [allowed_special]
+        if unknown := set(allowed_special) - self.special_tokens.keys():
+            raise ValueError(f"{min(unknown)!r} is not among the special tokens {', '.join(self.special_tokens)}")
+        return sorted(allowed_special, key=len, reverse=True)
+
     def _encode_ordinary(self, text: str) -> Iterable[int]:
-        """Encode a text in which there are no special tokens: the three steps."""
+        """Encode a text without special tokens, by the three steps."""
         for word in self._words(text):
             *_, parts = self.merge_steps(word)
             yield from (self.vocab[part] for part in parts)
@@ -183,7 +174,7 @@ class Tokenizer:
         """
         if vocab_size < len(BYTES) + 1:
             raise ValueError(f"vocab_size is {vocab_size}; the 256 bytes and {END_OF_TEXT} alone take 257")
-        _check_unicode(text)
+        text.encode()
         words = {word.encode(): count for word, count in Counter(cls._words(text)).items()}
         return cls(cls._learn_merges(words, vocab_size - len(BYTES) - 1))
 
@@ -203,14 +194,6 @@ class Tokenizer:
             merges.append(best)
             parts = {word: join(parts[word], best) for word in words}
         return merges
-
-    def _allowed(self, allowed_special: Collection[str]) -> list[str]:
-        """List the special tokens to look for in a text, the longest first."""
-        if isinstance(allowed_special, str):
-            allowed_special = self.special_tokens if allowed_special == "all" else [allowed_special]
-        if unknown := set(allowed_special) - self.special_tokens.keys():
-            raise ValueError(f"{min(unknown)!r} is not among the special tokens {', '.join(self.special_tokens)}")
-        return sorted(allowed_special, key=len, reverse=True)
 
 
 class IncrementalDecoder:
@@ -256,45 +239,10 @@ def join(parts: Iterable[bytes], pair: Pair) -> list[bytes]:
 @cache
 def _gpt2_merges() -> list[Pair]:
     """Read GPT-2's merges: after a first line, a pair of tokens a line, in printable characters."""
-    tokens = {letter: bytes([byte]) for byte, letter in ALPHABET.items()}
+    tokens = dict(LETTERS)
     merges = []
     for line in (Path(__file__).parent / "data" / "merges.txt").read_text(encoding="utf-8").splitlines()[1:]:
         left, right = line.split(" ")
         merges.append((tokens[left], tokens[right]))
         tokens[left + right] = tokens[left] + tokens[right]
     return merges
-
-
-def _check_unicode(text: str) -> None:
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise ValueError(f"the text has a lone surrogate, {text[error.start]!a}, at position {error.start}") from None
-
-
-def _check_merges(merges: list[Pair]) -> None:
-    """Refuse merges whose parts do not exist when their turn comes, or that make a token a second time."""
-    known = set(BYTES)
-    for i, (left, right) in enumerate(merges):
-        if unknown := [part for part in (left, right) if part not in known]:
-            raise ValueError(f"merge {i} joins {unknown[0]!r}, which is neither a byte nor made by an earlier merge")
-        if left + right in known:
-            raise ValueError(f"merge {i} makes {left + right!r}, which an earlier merge makes already")
-        known.add(left + right)
-
-
-def _check_ids(tokens: list[bytes], vocab: Mapping[bytes, int], special_tokens: Mapping[str, int]) -> None:
-    """Refuse a vocabulary that does not give every token an id of its own."""
-    owners: dict[int, object] = {}
-    for token, token_id in chain(vocab.items(), special_tokens.items()):
-        if type(token_id) is not int or token_id < 0:
-            raise ValueError(f"the id of {token!r} is {token_id!r}; ids are whole numbers from 0")
-        if token_id in owners:
-            raise ValueError(f"the id {token_id} is used twice, for {owners[token_id]!r} and for {token!r}")
-        owners[token_id] = token
-    if missing := [token for token in tokens if token not in vocab]:
-        raise ValueError(f"the vocabulary lacks {missing[0]!r}, and {len(missing) - 1} more bytes or results of merges")
-    if extra := vocab.keys() - set(tokens):
-        raise ValueError(f"the vocabulary has {min(extra)!r}, which is neither a byte nor made by a merge")
-    if END_OF_TEXT not in special_tokens or "" in special_tokens:
-        raise ValueError(f"the special tokens need names and {END_OF_TEXT} among them: {list(special_tokens)}")

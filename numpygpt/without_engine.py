@@ -13,6 +13,7 @@ from numpygpt import generate as book
 from numpygpt.arrays import Array, Params
 from numpygpt.config import GPT2Config
 from numpygpt.gpt2 import gpt2 as book_gpt2
+from numpygpt.stream import CONTEXT_WINDOW, ENDED, MAX_NEW_TOKENS, Continuation
 from numpygpt.tokenizer import Tokenizer as Tokenizer
 
 KVCache = pad_left = None  # only the engine has a cache, and batches of different lengths
@@ -35,12 +36,12 @@ def generate(
     seed: int | np.random.Generator | None = None,
     prompt_lookup_num_tokens: int = 0,
     **options: Any,
-) -> Iterator[list[book.Continuation]]:
+) -> Iterator[list[Continuation]]:
     """Continue prompts as the engine's `generate` does, by a decode loop for each."""
     model = partial(gpt2, config=config, **params)
     rng = np.random.default_rng(seed)
     options |= {"max_new_tokens": max_new_tokens, "n_ctx": config.n_ctx, "seed": rng}
-    texts = [book.Continuation(list(prompt)) for prompt in prompts for _ in range(num_return_sequences)]
+    texts = [Continuation(list(prompt)) for prompt in prompts for _ in range(num_return_sequences)]
     loops = [book.generate(text.prompt, model, eos_token_id=eos_token_id, **options) for text in texts]
     yield texts
     while going_on := [i for i, text in enumerate(texts) if text.finish_reason is None]:
@@ -49,9 +50,9 @@ def generate(
             if token_id is not None:
                 text.ids.append(token_id)
             elif len(text.ids) == max_new_tokens:
-                text.finish_reason = book.MAX_NEW_TOKENS
+                text.finish_reason = MAX_NEW_TOKENS
             elif len(text.prompt) + len(text.ids) >= config.n_ctx:
-                text.finish_reason = book.CONTEXT_WINDOW
+                text.finish_reason = CONTEXT_WINDOW
             else:
-                text.finish_reason = book.ENDED
+                text.finish_reason = ENDED
         yield texts

@@ -97,7 +97,7 @@ def test_an_init_holds_imports_alone(path: Path) -> None:
     assert all(isinstance(statement, (ast.Import, ast.ImportFrom)) for statement in statements)
 
 
-@pytest.mark.parametrize("path", BOOK.values(), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [path for path in BOOK.values() if "import numpy" in path.read_text(encoding="utf-8")])
 def test_the_book_computes_nothing_in_place(path: Path) -> None:
     for node in ast.walk(tree(path)):
         assert not isinstance(node, ast.AugAssign), f"{path}, line {node.lineno}"

@@ -12,10 +12,9 @@ from random_models import random_params
 
 from numpygpt import GPT2, GPT2Config, Tokenizer, pretrained
 from numpygpt.engine import generate, gpt2
-from numpygpt.generate import CONTEXT_WINDOW, MAX_NEW_TOKENS
 from numpygpt.models import checkpoint, hub
-from numpygpt.pretrained import TextStream
 from numpygpt.sampling import Sampling
+from numpygpt.stream import CONTEXT_WINDOW, MAX_NEW_TOKENS, TextStream
 
 TOKENIZER = Tokenizer(Tokenizer().merges[:43])
 CONFIG = GPT2Config(vocab_size=TOKENIZER.n_vocab + 20, n_ctx=64, n_embd=32, n_layer=2, n_head=4)  # 20 ids only pad

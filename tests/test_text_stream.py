@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 from random_models import random_params
 
 from numpygpt import GPT2, GPT2Config, Tokenizer
-from numpygpt.generate import ENDED, MAX_NEW_TOKENS, STOP_STRING
-from numpygpt.pretrained import TextStream
 from numpygpt.sampling import Sampling
+from numpygpt.stream import ENDED, MAX_NEW_TOKENS, STOP_STRING, TextStream
 
 TOKENIZER = Tokenizer(Tokenizer().merges[:43])
 WIDE = GPT2(  # room for long texts, and quick

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from heapq import heapify, heappop, heappush
 from itertools import chain, pairwise
@@ -18,7 +18,7 @@ from typing import Any
 import regex
 
 from numpygpt import tokenizer
-from numpygpt.tokenizer import WORD, Pair, join
+from numpygpt.tokenizer import BYTES, END_OF_TEXT, LETTERS, WORD, Pair, join
 
 # A long text is cut into words a few paragraphs at a time. A line break after a letter always begins a new word.
 _BLOCK = re.compile(r".{0,4000}\S(?=\n)|.+", re.DOTALL)
@@ -27,7 +27,14 @@ _BYTE = [bytes([byte]) for byte in range(256)]
 
 
 class Tokenizer(tokenizer.Tokenizer):
-    """The tokenizer of `numpygpt.tokenizer`, for texts of megabytes.
+    """The tokenizer of `numpygpt.tokenizer`, for texts of megabytes and for checkpoints that number tokens otherwise.
+
+    Parameters:
+        merges: the pairs of byte strings to join, in the order they were learned. GPT-2's if left out.
+        vocab: the id of each byte and of each merge's result. Their order of creation if left out.
+        special_tokens: the ids of tokens that stand for no text, `<|endoftext|>` among them.
+
+    Raises ValueError where the merges do not build on each other or the ids are not one for each token.
 
     >>> text = "Once upon a time"
     >>> Tokenizer().encode(text) == tokenizer.Tokenizer().encode(text)
@@ -36,12 +43,21 @@ class Tokenizer(tokenizer.Tokenizer):
 
     def __init__(
         self,
-        merges: Sequence[Pair] | None = None,
+        merges: Iterable[Pair] | None = None,
         *,
         vocab: Mapping[bytes, int] | None = None,
         special_tokens: Mapping[str, int] | None = None,
     ) -> None:
-        super().__init__(merges, vocab=vocab, special_tokens=special_tokens)
+        super().__init__(merges if merges is None else _checked(merges))
+        if (merges, vocab, special_tokens) != (None, None, None):
+            tokens = list(self.vocab)
+            self.vocab = dict(self.vocab if vocab is None else vocab)
+            self.special_tokens = dict(self.special_tokens if special_tokens is None else special_tokens)
+            _check_ids(tokens, self.vocab, self.special_tokens)
+            self._bytes = {token_id: token for token, token_id in self.vocab.items()}
+            self._bytes |= {token_id: name.encode() for name, token_id in self.special_tokens.items()}
+            self.n_vocab = max(self._bytes) + 1
+            self.eot_id = self.special_tokens[END_OF_TEXT]
         self._seen = _SeenWords(self._encode_word)
 
     def _encode_ordinary(self, text: str) -> Iterable[int]:
@@ -159,3 +175,35 @@ def _word_pattern(is_ascii: bool) -> Any:
     if is_ascii:  # Python's own `re` knows no \p{L}, but is twice as fast
         return re.compile(WORD.replace(r"\p{L}", "A-Za-z").replace(r"\p{N}", "0-9"), re.ASCII)
     return regex.compile(WORD)
+
+
+def _checked(merges: Iterable[Pair]) -> Iterator[Pair]:
+    """Refuse merges whose parts do not exist when their turn comes, or that make a token a second time."""
+    known = set(BYTES)
+    for i, (left, right) in enumerate(merges):
+        if unknown := [part for part in (left, right) if part not in known]:
+            raise ValueError(f"merge {i} joins {unknown[0]!r}, which is neither a byte nor made by an earlier merge")
+        if left + right in known:
+            raise ValueError(f"merge {i} makes {left + right!r}, which an earlier merge makes already")
+        known.add(left + right)
+        yield left, right
+
+
+def _check_ids(tokens: list[bytes], vocab: Mapping[bytes, int], special_tokens: Mapping[str, int]) -> None:
+    """Refuse a vocabulary that does not give every token an id of its own."""
+    owners: dict[int, object] = {}
+    for token, token_id in chain[tuple[object, int]](vocab.items(), special_tokens.items()):
+        if type(token_id) is not int or token_id < 0:
+            raise ValueError(f"the id of {token!r} is {token_id!r}; ids are whole numbers from 0")
+        if token_id in owners:
+            raise ValueError(f"the id {token_id} is used twice, for {owners[token_id]!r} and for {token!r}")
+        owners[token_id] = token
+    if missing := [token for token in tokens if token not in vocab]:
+        raise ValueError(f"the vocabulary lacks {missing[0]!r} and {len(missing) - 1} more of the bytes and merges")
+    if extra := vocab.keys() - set(tokens):
+        raise ValueError(f"the vocabulary has {min(extra)!r}, which is neither a byte nor made by a merge")
+    if END_OF_TEXT not in special_tokens:
+        raise ValueError(f"{END_OF_TEXT} is not among the special tokens {list(special_tokens)}")
+    for name in special_tokens:
+        if not name or (set(name) <= LETTERS.keys() and b"".join(map(LETTERS.__getitem__, name)) in vocab):
+            raise ValueError(f"the special token {name!r} is empty or written like an ordinary token")

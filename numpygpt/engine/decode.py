@@ -14,8 +14,8 @@ from numpygpt.config import GPT2Config
 from numpygpt.engine.cache import KVCache
 from numpygpt.engine.forward import gpt2, pad_left
 from numpygpt.engine.prompt_lookup import PromptLookup
-from numpygpt.generate import CONTEXT_WINDOW, ENDED, MAX_NEW_TOKENS, Continuation
 from numpygpt.sampling import Sampling
+from numpygpt.stream import CONTEXT_WINDOW, ENDED, MAX_NEW_TOKENS, Continuation
 
 
 @dataclass(frozen=True)

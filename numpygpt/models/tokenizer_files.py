@@ -9,58 +9,58 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from numpygpt.files import atomic_write
-from numpygpt.tokenizer import ALPHABET, END_OF_TEXT, Pair, Tokenizer
+from numpygpt.tokenizer import ALPHABET, END_OF_TEXT, LETTERS, Pair, Tokenizer
 
 T = TypeVar("T", bound=Tokenizer)
 
 
-class Parts(NamedTuple):
-    """What the files say: the pairs to merge, the ids in the vocabulary by name, and the ids of added tokens."""
+class Files(NamedTuple):
+    """What the files say: the merges, each token by the name it is written with, and the ids of names."""
 
-    merges: Iterable[Any]
+    merges: list[Pair]
+    names: dict[str, bytes]
     vocab: dict[str, int] | None
     added: dict[str, int]
 
 
 def load_tokenizer(folder: str | os.PathLike[str], kind: type[T] = Tokenizer) -> T:  # type: ignore[assignment]
-    """Read a tokenizer from a model's folder.
+    """Read a tokenizer from a model's folder: the book's, or that of another `kind`.
 
     Reads `merges.txt`, with `vocab.json` and `added_tokens.json` where they exist, or else `tokenizer.json` as
     `transformers` saves it. Special tokens are the added ones and those in `vocab.json` that stand in brackets, like
     `<|endoftext|>` or `[PAD]`.
 
-    Raises FileNotFoundError where neither file is there, and ValueError, naming the file, for one that is malformed
-    or asks for another kind of tokenizer.
+    Raises FileNotFoundError where neither file is there, and ValueError, naming the file or the folder, for one that
+    is malformed or asks for another kind of tokenizer.
     """
     folder = Path(folder)
     if (folder / "merges.txt").exists():
-        file, read = folder / "merges.txt", _read_merges_txt
+        files = _read_merges_txt(folder / "merges.txt")
     elif (folder / "tokenizer.json").exists():
-        file, read = folder / "tokenizer.json", _read_tokenizer_json
+        files = _read_tokenizer_json(folder / "tokenizer.json")
     else:
         message = f"{folder} holds no tokenizer: neither merges.txt (with vocab.json) nor tokenizer.json is there"
         raise FileNotFoundError(message)
-    parts = read(file)
     try:
-        merges, names = _merges(parts.merges)
-        ids, special_tokens = _number(names, parts.vocab, parts.added)
-        return kind(merges, vocab=ids, special_tokens=special_tokens)
+        vocab, special_tokens = _number(files)
+        tokenizer = kind(files.merges)
+        if (tokenizer.vocab, tokenizer.special_tokens) == (vocab, special_tokens):
+            return tokenizer
+        return kind(files.merges, vocab=vocab, special_tokens=special_tokens)  # which the engine's kind takes
     except ValueError as error:
-        beside = " and vocab.json" if file.name == "merges.txt" and parts.vocab is not None else ""
-        raise ValueError(f"{file}{beside}: {error}") from None
+        raise ValueError(f"{folder}: {error}") from None
 
 
 def save_tokenizer(tokenizer: Tokenizer, folder: str | os.PathLike[str]) -> None:
     """Write `vocab.json` and `merges.txt` as OpenAI wrote GPT-2's, into a folder that is made if need be.
 
     Special tokens besides `<|endoftext|>` are listed in `added_tokens.json` too. Each file replaces an older one only
-    once it is complete. Raises OSError where it cannot be written, and ValueError for a special token that the file
-    could not tell from an ordinary one.
+    once it is complete. Raises OSError where it cannot be written.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -69,10 +69,7 @@ def save_tokenizer(tokenizer: Tokenizer, folder: str | os.PathLike[str]) -> None
     ['#version: 0.2', 'Ġ a']
     """
     folder = Path(folder)
-    vocab = {_printable(token): token_id for token, token_id in tokenizer.vocab.items()}
-    if twice := vocab.keys() & tokenizer.special_tokens.keys():
-        raise ValueError(f"{folder}: the special token {min(twice)!r} is written like an ordinary token in vocab.json")
-    vocab |= tokenizer.special_tokens
+    vocab = {_printable(token): token_id for token, token_id in tokenizer.vocab.items()} | tokenizer.special_tokens
     added = {name: token_id for name, token_id in tokenizer.special_tokens.items() if name != END_OF_TEXT}
     merges = [f"{_printable(left)} {_printable(right)}\n" for left, right in tokenizer.merges]
     files = {
@@ -93,30 +90,13 @@ def _printable(token: bytes) -> str:
     return token.decode("latin-1").translate(ALPHABET)
 
 
-def _merges(merges: Iterable[Any]) -> tuple[list[Pair], dict[str, bytes]]:
-    """Turn merges of printable text into pairs of bytes, and name every token in the order of ids."""
-    names = {letter: bytes([byte]) for byte, letter in ALPHABET.items()}
-    pairs: list[Pair] = []
-    for i, parts in enumerate(merges):
-        try:
-            left, right = parts
-            pairs.append((names[left], names[right]))
-        except KeyError as error:
-            raise ValueError(f"merge {i} joins {error}, which is neither a byte nor made by an earlier merge") from None
-        except (TypeError, ValueError):
-            raise ValueError(f"merge {i}: expected two parts, found {parts!r}") from None
-        names[left + right] = b"".join(pairs[-1])
-    return pairs, names
-
-
-def _number(
-    names: dict[str, bytes], vocab: dict[str, int] | None, added: dict[str, int]
-) -> tuple[dict[bytes, int], dict[str, int]]:
+def _number(files: Files) -> tuple[dict[bytes, int], dict[str, int]]:
     """Find the id of every token by its name, and the special tokens.
 
     Special tokens are those that were added, and whatever in `vocab` is neither a byte nor a merge's result but
     stands in brackets. Without them it is more likely that merges are missing.
     """
+    _, names, vocab, added = files
     if vocab is None:
         vocab = {name: i for i, name in enumerate([*names, END_OF_TEXT])}
     ids = {token: vocab[name] for name, token in names.items() if name in vocab}
@@ -130,19 +110,37 @@ def _number(
     return ids, special_tokens
 
 
-def _read_merges_txt(path: Path) -> Parts:
-    config = path.parent / "tokenizer_config.json"
-    if config.exists() and _read_object(config).get("add_prefix_space"):
-        raise ValueError(f"{config}: add_prefix_space is true, which is not GPT-2's byte-level BPE")
-    vocab, added = path.parent / "vocab.json", path.parent / "added_tokens.json"
-    lines = _read_text(path).rstrip("\n").split("\n")
-    if lines[0].startswith("#version") or lines == [""]:
-        del lines[0]
-    return Parts(
-        [line.split(" ") for line in lines],
-        _read_object(vocab) if vocab.exists() else None,
-        _read_object(added) if added.exists() else {},
+def _parse_merges(merges: Sequence[Any], where: str, first: int) -> tuple[list[Pair], dict[str, bytes]]:
+    """Turn merges of printable text into pairs of bytes, and name every token in the order of ids.
+
+    `where` and `first` tell the reader of an error which merge is wrong.
+    """
+    names = dict(LETTERS)
+    pairs: list[Pair] = []
+    for number, parts in enumerate(merges, first):
+        try:
+            left, right = parts
+            pairs.append((names[left], names[right]))
+        except KeyError as error:
+            raise ValueError(f"{where} {number}: {error} is neither a byte nor made by an earlier merge") from None
+        except (TypeError, ValueError):
+            raise ValueError(f"{where} {number}: expected two parts, found {parts!r}") from None
+        names[left + right] = b"".join(pairs[-1])
+    return pairs, names
+
+
+def _read_merges_txt(path: Path) -> Files:
+    config, vocab, added = (
+        _read_object(file) if (file := path.parent / name).exists() else None
+        for name in ("tokenizer_config.json", "vocab.json", "added_tokens.json")
     )
+    if config and config.get("add_prefix_space"):
+        place = path.parent / "tokenizer_config.json"
+        raise ValueError(f"{place}: add_prefix_space is true, which is not GPT-2's byte-level BPE")
+    lines = _read_text(path).rstrip("\n").split("\n")
+    first = 1 if lines[0].startswith("#version") or lines == [""] else 0
+    merges, names = _parse_merges([line.split(" ") for line in lines[first:]], f"{path}, line", first + 1)
+    return Files(merges, names, vocab, added or {})
 
 
 # What decides the tokens in `tokenizer.json`, and the values with which they are GPT-2's.
@@ -163,7 +161,7 @@ _SETTINGS: dict[str, tuple[object, ...]] = {
 }
 
 
-def _read_tokenizer_json(path: Path) -> Parts:
+def _read_tokenizer_json(path: Path) -> Files:
     data = _read_object(path)
     for setting, allowed in _SETTINGS.items():
         value: Any = data
@@ -174,11 +172,10 @@ def _read_tokenizer_json(path: Path) -> Parts:
     merges, vocab, added = data["model"].get("merges"), data["model"].get("vocab"), data.get("added_tokens") or []
     if not isinstance(merges, list) or not isinstance(vocab, dict) or not isinstance(added, list):
         raise ValueError(f"{path}: model.merges and added_tokens must be lists, and model.vocab an object")
-    try:
-        added_ids = {token["content"]: token["id"] for token in added}
-    except (KeyError, TypeError):
-        raise ValueError(f"{path}: an entry of added_tokens lacks its content or its id") from None
-    return Parts([merge.split(" ") if isinstance(merge, str) else merge for merge in merges], vocab, added_ids)
+    if not all(isinstance(token, dict) and isinstance(token.get("content"), str) and "id" in token for token in added):
+        raise ValueError(f"{path}: an entry of added_tokens lacks its content or its id")
+    merges = [merge.split(" ") if isinstance(merge, str) else merge for merge in merges]
+    return Files(*_parse_merges(merges, f"{path}, merge", 0), vocab, {token["content"]: token["id"] for token in added})
 
 
 def _read_object(path: Path) -> dict[str, Any]:

@@ -13,8 +13,8 @@ from numpygpt import GPT2, GPT2Config
 from numpygpt.arrays import Array, Params
 from numpygpt.engine import decode as module
 from numpygpt.engine import generate, gpt2, pad_left
-from numpygpt.generate import CONTEXT_WINDOW, ENDED, MAX_NEW_TOKENS, STOP_STRING, Continuation
 from numpygpt.sampling import Sampling, apply_repetition_penalty
+from numpygpt.stream import CONTEXT_WINDOW, ENDED, MAX_NEW_TOKENS, STOP_STRING, Continuation
 
 CONFIG = GPT2Config(vocab_size=300, n_ctx=64, n_embd=32, n_layer=2, n_head=4)
 PARAMS = random_params(CONFIG, scale=0.3, dtype=np.float64)  # float64: no two logits are so close that rounding decides

@@ -13,8 +13,8 @@ from numpygpt.arrays import Array
 from numpygpt.engine import decode as module
 from numpygpt.engine import generate
 from numpygpt.engine.prompt_lookup import PromptLookup
-from numpygpt.generate import STOP_STRING, Continuation
 from numpygpt.sampling import Sampling
+from numpygpt.stream import STOP_STRING, Continuation
 
 CONFIG = GPT2Config(vocab_size=300, n_ctx=64, n_embd=32, n_layer=2, n_head=4)
 PARAMS = random_params(CONFIG, scale=0.3, dtype=np.float64)
