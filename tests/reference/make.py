@@ -12,6 +12,7 @@ import torch
 import transformers
 
 from numpygpt import Tokenizer
+from numpygpt.models.tokenizer_files import save_tokenizer
 from numpygpt.safetensors import save_file
 
 HERE = Path(__file__).parent
@@ -36,7 +37,7 @@ def main() -> None:
         if ".ln_" in name or name.endswith("bias"):  # which start as ones and zeros, and would hide mistakes
             torch.nn.init.normal_(parameter, mean=float(name.endswith("weight")), std=0.2)
     model.save_pretrained(HERE / "tiny")
-    tokenizer.save(HERE / "tiny")
+    save_tokenizer(tokenizer, HERE / "tiny")
 
     ids = torch.randint(0, config.vocab_size, (2, config.n_positions))
     with torch.no_grad():

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 import transformers
 
-from numpygpt import Tokenizer
+from numpygpt.models.tokenizer_files import load_tokenizer
 from numpygpt.safetensors import save_file
 
 HERE = Path(__file__).parent
@@ -24,7 +24,7 @@ N_NEW = 40
 
 
 def main() -> None:
-    tokenizer = Tokenizer.load(STORIES)
+    tokenizer = load_tokenizer(STORIES)
     model = transformers.GPT2LMHeadModel.from_pretrained(STORIES, dtype=torch.float32).eval()
     story = [tokenizer.eot_id, *tokenizer.encode((HERE / "story.txt").read_text(encoding="utf-8"))]
     prompt = torch.tensor([tokenizer.encode("Once upon a time")])
