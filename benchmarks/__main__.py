@@ -17,7 +17,7 @@ from benchmarks.encoders import ENCODERS, Encode, texts
 from benchmarks.measure import PAUSE, US, Process, Row, causal_flops, machine, model_folder
 from numpygpt import GPT2Config
 from numpygpt.command_line import Parser, friendly_exit, number
-from numpygpt.pretrained import EMBEDDED_MODEL
+from numpygpt.models.names import EMBEDDED_MODEL
 
 
 class Benchmark:

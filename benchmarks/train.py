@@ -27,18 +27,18 @@ def numpy_step(shape: dict[str, Any], batch_size: int, dropout: float) -> Callab
     """Return a function that trains one step with this package."""
     import numpy as np
 
-    from numpygpt import train
-    from numpygpt.arrays import flatten
     from numpygpt.config import GPT2Config
-    from numpygpt.tokenizer import Tokenizer
+    from numpygpt.engine import Tokenizer
+    from numpygpt.train import TrainingConfig
+    from numpygpt.train.language import LanguageModel
+    from numpygpt.train.loop import Run, train_step
 
     config = GPT2Config(**shape)
-    options = train.Options(batch_size=batch_size, threads=CORES, dropout=dropout, warmup=0)
-    tensors = flatten(train.initialise(config, seed=0))
-    run = train.Run({}, options, config, Tokenizer([]), tensors, train.AdamW.start(options, tensors))
-    workers = train.Workers(options, config)
+    options = TrainingConfig(batch_size=batch_size, threads=CORES, dropout=dropout, warmup=0)
     tokens = np.random.default_rng(0).integers(0, config.vocab_size, 100 * config.n_ctx)
-    return lambda: train.train_step(run, workers, tokens)
+    task = LanguageModel(options, config, Tokenizer([]), tokens, tokens, Path())
+    run = Run.start({}, options, task)
+    return lambda: train_step(run, task)
 
 
 def torch_step(shape: dict[str, Any], batch_size: int, dropout: float, attention: str) -> Callable[[], Any]:
@@ -52,16 +52,16 @@ def torch_step(shape: dict[str, Any], batch_size: int, dropout: float, attention
     config = GPT2Config(**shape, n_positions=shape["n_ctx"], bos_token_id=0, eos_token_id=0, **dropouts)
     config._attn_implementation = attention
     model = GPT2LMHeadModel(config).train()
-    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
 
     def step() -> None:
         ids = torch.randint(0, shape["vocab_size"], (batch_size, shape["n_ctx"] + 1))
         logits = model(ids[:, :-1], use_cache=False).logits
         loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten())
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
+        optimizer.step()
 
     return step
 
@@ -111,9 +111,8 @@ def main() -> None:
     print(f"{shape}, batch {options.batch_size}, dropout {options.dropout}, {CORES} cores")
     for _ in range(options.turns):
         for contender in contenders:
-            environment = {**os.environ, **({"OPENBLAS_NUM_THREADS": "1"} if contender == "numpygpt" else {})}
             command = [sys.executable, *sys.argv, "--contender", contender]
-            output = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE).stdout
+            output = subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
             results[contender].append(json.loads(output))
     speed = {contender: max(turn["tokens_per_second"] for turn in results[contender]) for contender in contenders}
     memory = {contender: min(turn["peak_mib"] for turn in results[contender]) for contender in contenders}

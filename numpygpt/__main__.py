@@ -10,7 +10,7 @@ from typing import Any
 
 from numpygpt import GPT2, Sampling, __version__
 from numpygpt.command_line import Parser, friendly_exit, number
-from numpygpt.pretrained import EMBEDDED_MODEL, FETCH, default_model
+from numpygpt.models.names import EMBEDDED_MODEL, FETCH, default_model
 from numpygpt.stream import TextStream
 
 DESCRIPTION = """\

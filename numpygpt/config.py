@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from numpygpt import layers
-from numpygpt.arrays import Array, Ids
+from numpygpt.arrays import Array, Ids, Params, unflatten
 
 P = ParamSpec("P")
 
@@ -119,6 +119,28 @@ def parameter_shapes(config: GPT2Config) -> dict[str, tuple[int, ...]]:
     if not config.tie_word_embeddings:
         shapes["lm_head.weight"] = (config.vocab_size, n_embd)
     return shapes
+
+
+def initialize(config: GPT2Config, seed: int) -> Params:
+    """Draw the weights to begin with.
+
+    Matrices are normal with a standard deviation of 0.02, those that add to the residual stream 1 / sqrt(2 · n_layer)
+    of it, so that the stream's variance does not grow with depth; biases are 0, scales 1.
+
+    Source: Radford et al. 2019, section 2.3, for the scaling; 0.02 for both embeddings as in `transformers` (OpenAI's
+    code has 0.01 for wpe).
+    """
+    rng = np.random.default_rng([seed, 1])
+    tensors: dict[str, Array] = {}
+    for name, shape in parameter_shapes(config).items():
+        if name.endswith(".bias"):
+            tensors[name] = np.zeros(shape, np.float32)
+        elif len(shape) == 1:
+            tensors[name] = np.ones(shape, np.float32)
+        else:
+            scale = 0.02 / (math.sqrt(2 * config.n_layer) if name.endswith("c_proj.weight") else 1)
+            tensors[name] = scale * rng.standard_normal(shape, np.float32)
+    return unflatten(tensors)
 
 
 def names_the_engine(function: Callable[P, Array]) -> Callable[P, Array]:

@@ -144,7 +144,8 @@ def main(argv: list[str] | None = None) -> None:
     )
     options: argparse.Namespace = parser.parse_args(argv)
     with friendly_exit(parser.prog):
-        from numpygpt.pretrained import GPT2, default_model
+        from numpygpt.models.names import default_model
+        from numpygpt.pretrained import GPT2
 
         text = _read(options.file)
         model = GPT2.from_pretrained(options.model or default_model())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,15 +17,14 @@ from numpygpt.trace import Hook, trace
 
 try:
     from numpygpt.engine import KVCache as KVCache
-    from numpygpt.engine import Tokenizer, generate, gpt2
+    from numpygpt.engine import Tokenizer as Tokenizer
+    from numpygpt.engine import generate, gpt2
     from numpygpt.engine import pad_left as pad_left
 except ModuleNotFoundError:  # without its folder, the book does all that there is to do, slowly
-    from numpygpt.without_engine import KVCache as KVCache
-    from numpygpt.without_engine import Tokenizer, generate, gpt2  # type: ignore
-    from numpygpt.without_engine import pad_left as pad_left
-
-FETCH = "python -m numpygpt.models download gpt2"
-EMBEDDED_MODEL = [Path(__file__).parent / "weights" / "stories", Path(__file__).parents[1] / "weights" / "stories"]
+    from numpygpt.without_engine import KVCache as KVCache  # type: ignore[assignment]
+    from numpygpt.without_engine import Tokenizer as Tokenizer  # type: ignore[assignment]
+    from numpygpt.without_engine import generate, gpt2  # type: ignore[assignment]
+    from numpygpt.without_engine import pad_left as pad_left  # type: ignore[assignment]
 
 
 class GPT2:
@@ -53,9 +51,9 @@ class GPT2:
         Raises FileNotFoundError where there is no such folder, `HubError` (an OSError) where the name cannot be found
         or fetched, and ValueError where what is there is not a GPT-2.
         """
-        from numpygpt.models import checkpoint  # here, for a model that is made in Python needs no files
+        from numpygpt.models import checkpoint, names  # here, for a model that is made in Python needs no files
 
-        return cls(*checkpoint.load(_find_or_download(os.fspath(name_or_folder)), tokenizer_class=Tokenizer))
+        return cls(*checkpoint.load(names.find_or_download(name_or_folder), tokenizer_class=Tokenizer))
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -152,30 +150,3 @@ class GPT2:
             for text in texts:
                 text.read()
             yield texts
-
-
-def default_model() -> Path:
-    """Find the model to use where none is named: the official `gpt2` if it is on disk, else the embedded one.
-
-    Raises FileNotFoundError where there is neither.
-    """
-    from numpygpt.models import hub
-
-    folder = hub.find("gpt2") or next(filter(Path.is_dir, EMBEDDED_MODEL), None)
-    if folder is None:
-        raise FileNotFoundError(f"no model is on this disk yet; {FETCH} fetches the official one (548 MB)")
-    return folder
-
-
-def _find_or_download(name_or_folder: str) -> Path:
-    folder = Path(name_or_folder).expanduser()
-    if folder.is_dir() or folder.is_absolute() or name_or_folder.startswith("."):
-        return folder
-    from numpygpt.models import hub
-
-    try:
-        return hub.download(name_or_folder)
-    except hub.HubError as error:
-        if name_or_folder not in hub.OFFICIAL:
-            error.args = (f"{error} (There is no folder {name_or_folder} either.)",)
-        raise

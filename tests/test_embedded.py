@@ -23,7 +23,7 @@ from random_models import REFERENCE
 from numpygpt import GPT2, Tokenizer
 from numpygpt.loss import cross_entropy, text_loss
 from numpygpt.safetensors import SafetensorsFile, load_file
-from numpygpt.train import HELD_OUT_EVERY, read_pieces
+from numpygpt.train.text import HELD_OUT_EVERY, read_pieces
 
 ROOT = Path(__file__).parents[1]
 STORIES = ROOT / "weights" / "stories"

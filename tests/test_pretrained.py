@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from random_models import random_params
 
-from numpygpt import GPT2, GPT2Config, Tokenizer, pretrained
+from numpygpt import GPT2, GPT2Config, Tokenizer
 from numpygpt.engine import generate, gpt2
-from numpygpt.models import checkpoint, hub
+from numpygpt.models import checkpoint, hub, names
 from numpygpt.sampling import Sampling
 from numpygpt.stream import CONTEXT_WINDOW, MAX_NEW_TOKENS, TextStream
 
@@ -221,11 +221,11 @@ def test_the_default_model_is_the_official_one_and_else_the_embedded_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     embedded = tmp_path / "embedded"
-    monkeypatch.setattr(pretrained, "EMBEDDED_MODEL", [tmp_path / "wheel", embedded])
+    monkeypatch.setattr(names, "EMBEDDED_MODEL", [tmp_path / "wheel", embedded])
     monkeypatch.setattr(hub, "find", lambda name: None)
     with pytest.raises(FileNotFoundError, match="no model is on this disk yet"):
-        pretrained.default_model()
+        names.default_model()
     embedded.mkdir()
-    assert pretrained.default_model() == embedded
+    assert names.default_model() == embedded
     monkeypatch.setattr(hub, "find", lambda name: tmp_path / name)
-    assert pretrained.default_model() == tmp_path / "gpt2"
+    assert names.default_model() == tmp_path / "gpt2"

@@ -33,7 +33,7 @@ SAMPLES: list[tuple[str, dict[str, Any]]] = [
 CARD = """\
 # stories
 
-A small GPT-2 that this project trained itself, with [`numpygpt.train`](../../numpygpt/train.py): plain NumPy on a CPU.
+A small GPT-2 that this project trained itself, with [`numpygpt.train`](../../numpygpt/train): plain NumPy on a CPU.
 It continues short stories for small children, in English. `python -m numpygpt "Once upon a time"` uses it where
 OpenAI's `gpt2` is not on disk.
 {note}
@@ -82,9 +82,9 @@ and these are their SHA-256 checksums:
 
 {recipe}
 
-AdamW; weight decay for matrices only; gradients clipped to a length of {clip:g}; the learning rate rises linearly over
-the warm-up. These commands train it again, with the texts in `corpus/`. The same machine, NumPy and number of threads
-give the same weights to the bit, others nearly the same loss:
+AdamW; weight decay for matrices only; gradients clipped to a global norm of {clip:g}; the learning rate rises linearly
+over the warm-up. These commands train it again, with the texts in `corpus/`. The same machine, NumPy and number of
+threads give the same weights to the bit, others nearly the same loss:
 
 {commands}
 {publish}

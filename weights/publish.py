@@ -15,6 +15,7 @@ import dataclasses
 import hashlib
 import json
 import math
+import os
 import shlex
 import shutil
 import subprocess
@@ -28,14 +29,17 @@ from card import CARD, SAMPLES, SHAPE_TRIALS, TEXTS
 from runs import RUNS, Run, read_runs, text_files, write_runs
 from trials import OPERATIONS, PRESENT, SHAPES, TRIALS, operations_a_token
 
-from numpygpt import GPT2, train
+from numpygpt import GPT2
 from numpygpt.arrays import flatten
 from numpygpt.files import atomic_write
 from numpygpt.models import checkpoint
-from numpygpt.train import Options
+from numpygpt.train import TrainingConfig
+from numpygpt.train.language import validation_loss
+from numpygpt.train.text import HELD_OUT_EVERY, load_tokens, read_pieces
 
 ROOT = Path(__file__).parents[1]
 STORIES = ROOT / "weights" / "stories"
+THREADS = os.cpu_count() or 1
 LARGEST_FILE = 16_000_000  # bytes, of the weights
 COLOURS = {"train_loss": "#d97706", "validation_loss": "#3b82f6"}  # these and the grey stand out from white and black
 GREY = "#808080"
@@ -47,11 +51,10 @@ HEAD_OF_LONGER = [
 
 def measure(model: GPT2, folder: Path, run: Run) -> dict[str, float]:
     """Return the loss of the part that the run held out, as the run itself evaluates, and what was counted."""
-    tokens, held_out = train.load_tokens(folder / "training", model.tokenizer, model.config.n_ctx)
+    tokens, held_out = load_tokens(folder / "training", model.tokenizer, model.config.n_ctx)
     held_out = held_out[: run.options.validation_tokens]
-    options = Options(threads=train.default_threads())
     half = dataclasses.replace(model.config, n_ctx=model.config.n_ctx // 2)
-    loss, half_loss = (train.Workers(options, c).validation_loss(model.params, held_out) for c in (model.config, half))
+    loss, half_loss = (validation_loss(model.params, c, held_out, THREADS) for c in (model.config, half))
     eot = model.tokenizer.eot_id
     n_bytes = sum(len(model.tokenizer.token_bytes(i)) for i in held_out[1:].tolist() if i != eot)
     lengths = np.diff(np.flatnonzero(held_out == eot))
@@ -74,15 +77,15 @@ def measure(model: GPT2, folder: Path, run: Run) -> dict[str, float]:
 def measure_by_text(model: GPT2, texts: list[Path]) -> str:
     """Return a table of the loss of every text's held-out part."""
     lines, n_items = ["| held out of | items | nats per token | bits per byte |", "| --- | ---: | ---: | ---: |"], 0
-    workers, tokenizer = train.Workers(Options(threads=train.default_threads()), model.config), model.tokenizer
+    tokenizer = model.tokenizer
     for text in texts:
         items: dict[int, str] = {}
-        for number, piece in train.read_pieces([text]):
+        for number, piece in read_pieces([text]):
             items[number] = items.get(number, "") + piece
-        held_out = [item for number, item in items.items() if (n_items + number + 1) % train.HELD_OUT_EVERY == 0]
+        held_out = [item for number, item in items.items() if (n_items + number + 1) % HELD_OUT_EVERY == 0]
         n_items += len(items)
         ids = np.array([i for item in held_out for i in [*tokenizer.encode(item), tokenizer.eot_id]])
-        loss = workers.validation_loss(model.params, ids)
+        loss = validation_loss(model.params, model.config, ids, THREADS)
         bits = loss * (len(ids) - 1) / math.log(2) / sum(len(item.encode()) for item in held_out)
         lines.append(f"| `{text.name}` | {len(held_out)} | {loss:.3f} | {bits:.3f} |")
     return "\n".join(lines)
@@ -143,7 +146,7 @@ def recipe(runs: list[Run]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def _schedule(options: Options) -> str:
+def _schedule(options: TrainingConfig) -> str:
     return f"{options.lr:g}, " + (
         "constant" if options.lr == options.lr_end else f"along half a cosine to {options.lr_end:g}"
     )
@@ -255,5 +258,4 @@ if __name__ == "__main__":
     parser.add_argument("folder", metavar="RUN_FOLDER", type=Path, help="a folder that numpygpt.train wrote")
     parser.add_argument("--note", default="", help="a paragraph for the beginning of the card")
     arguments = parser.parse_args()
-    train._with_blas_on_one_core()
     publish(arguments.folder, arguments.note)

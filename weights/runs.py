@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 
-from numpygpt import train
-from numpygpt.train import Options
+from numpygpt.train import TrainingConfig
+from numpygpt.train.loop import STATE, read_state
+from numpygpt.train.text import text_files as find_text_files
 
 ROOT = Path(__file__).parents[1]
 RUNS = "runs.json"  # what a published model came from, for those that go on from it
@@ -24,7 +25,7 @@ class Run:
     """What a training run was asked to do, and what came of it."""
 
     name: str  # of its folder
-    options: Options  # with threads settled
+    options: TrainingConfig  # with threads settled
     texts: list[str]  # the names of the files that it learned from
     steps: int  # that it made
     n_ctx: int
@@ -34,11 +35,11 @@ class Run:
     @classmethod
     def read(cls, folder: Path) -> Run:
         """Read a run's folder. Raises SystemExit where the run is not finished."""
-        state = train.read_state(folder / "training")
-        options = Options(**state["options"])
+        state = read_state(folder / "training")
+        options = TrainingConfig(**state["options"])
         if options.steps != state["step"] and options.lr != options.lr_end:
             sys.exit(f"{folder} is at step {state['step']} of {options.steps}: let it finish first")
-        begun, saved = ((folder / "training" / name).stat().st_mtime for name in ("train.bin", train.STATE))
+        begun, saved = ((folder / "training" / name).stat().st_mtime for name in ("train.bin", STATE))
         texts = [text.name for text in text_files(folder)]
         hours = round((saved - begun) / 3600, 2)
         return cls(folder.name, options, texts, state["step"], state["config"]["n_ctx"], hours, state["history"])
@@ -55,7 +56,7 @@ class Run:
             given = dataclasses.replace(given, init=f"checkpoints/{before.name}")
         words = ["python -m numpygpt.train", *(f"corpus/{text}" for text in self.texts)]
         words.append(f"--out checkpoints/{self.name}")
-        for option in dataclasses.fields(Options):
+        for option in dataclasses.fields(TrainingConfig):
             value = getattr(given, option.name)
             if value != option.default or option.name == "steps":
                 flag = "--" + option.name.replace("_", "-")
@@ -66,14 +67,14 @@ class Run:
 
 def text_files(folder: Path) -> list[Path]:
     """Return the files that a run learned from."""
-    return train.text_files(train.read_state(folder / "training")["request"]["texts"])
+    return find_text_files(read_state(folder / "training")["request"]["texts"])
 
 
 def read_runs(folder: Path) -> list[Run]:
     """Return the run and those whose models it began from, the first first."""
     run = Run.read(folder.resolve())
     init = ROOT / (run.options.init or "")
-    if (init / "training" / train.STATE).exists():
+    if (init / "training" / STATE).exists():
         return [*read_runs(init), run]
     published = read_published(init) if (init / RUNS).exists() else []
     return [*takewhile(lambda before: before.name != run.name, published), run]  # publishing may be repeated
@@ -86,7 +87,7 @@ def read_published(folder: Path) -> list[Run]:
     runs: list[Run] = []
     for number, stored in enumerate(json.loads((folder / RUNS).read_text(encoding="utf-8")), 1):
         before = sum(run.n_tokens for run in runs)
-        run = Run(**{**stored, "options": Options(**stored["options"])}, history=[])
+        run = Run(**{**stored, "options": TrainingConfig(**stored["options"])}, history=[])
         for row in rows:
             if row["run"] == number:
                 run.history.append({name: value for name, value in row.items() if name != "run"})
@@ -97,7 +98,7 @@ def read_published(folder: Path) -> list[Run]:
 
 def write_runs(runs: list[Run], path: Path) -> None:
     """Write what `read_published` reads, beside the curve."""
-    options = {option.name: option.default for option in dataclasses.fields(Options)}
+    options = {option.name: option.default for option in dataclasses.fields(TrainingConfig)}
     stored = []
     for run in runs:
         given = dataclasses.asdict(run)

@@ -18,8 +18,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from numpygpt import train
 from numpygpt.files import atomic_write
+from numpygpt.train.loop import read_state
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = ROOT / "checkpoints" / "trials"
@@ -65,7 +65,7 @@ def run_trial(folder: Path, corpus: Path, n_ctx: int, steps: int, *flags: str) -
     command = [sys.executable, "-m", "numpygpt.train", *(str(corpus / text) for text in TEXTS), f"--out={folder}"]
     command += [f"--steps={steps}", f"--batch-size={TOKENS_A_STEP // n_ctx}", "--beta2=0.99", "--threads=2"]
     subprocess.run([*command, *flags], check=True)
-    history = train.read_state(folder / "training")["history"]
+    history = read_state(folder / "training")["history"]
     return [[int(point["tokens"]), round(point["validation_bits_per_byte"], 4)] for point in history]
 
 

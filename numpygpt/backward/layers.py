@@ -139,7 +139,7 @@ def gelu_exact(dy: Array, x: Array) -> Array:
     """
     erf = np.vectorize(math.erf, otypes=[x.dtype])
     slope = (1 + erf(x / math.sqrt(2))) / 2 + x * np.exp(-x * x / 2) / math.sqrt(2 * math.pi)
-    return np.multiply(dy, slope)
+    return dy * slope
 
 
 class Activation(NamedTuple):
@@ -156,7 +156,7 @@ def softmax(dy: Array, y: Array) -> Array:
 
     dy: [..., n], y: [..., n], what softmax returned -> dx [..., n]
     """
-    return np.multiply(y, dy - (dy * y).sum(axis=-1, keepdims=True))
+    return y * (dy - (dy * y).sum(axis=-1, keepdims=True))
 
 
 class SavedAttention(NamedTuple):

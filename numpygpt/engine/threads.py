@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Iterable
 from functools import cache
 from queue import SimpleQueue
-from threading import Lock, Thread
+from threading import Lock, Thread, local
 from typing import Any, TypeVar
 
 import numpy as np
@@ -67,6 +67,7 @@ def _helpers(n_helpers: int) -> SimpleQueue[Task]:
 
 
 _one_at_a_time = Lock()
+_thread = local()  # of each thread, whether it is at work on a part
 
 
 def _start_anew() -> None:
@@ -80,25 +81,28 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_start_anew)
 
 
-def parallel_map(function: Callable[[int], T], parts: Iterable[int]) -> list[T]:
+def parallel_map(function: Callable[[int], T], parts: Iterable[int], n_workers: int | None = None) -> list[T]:
     """Call `function` for every part, each call in one thread with a BLAS on one core; results in the order of parts.
 
-    Calls start in that order too. The thread that asks takes parts like the others, for it is already awake. The
-    function must not call this again: it would wait for itself.
+    Calls start in that order too. There are `n_workers` threads, as many as BLAS uses if None. The thread that asks is
+    one of them, for it is already awake. Within the function, another call does its parts one after the other.
     """
-    n_helpers = n_threads() - 1
-    if n_helpers == 0:
+    n_helpers = (n_threads() if n_workers is None else n_workers) - 1
+    if n_helpers == 0 or getattr(_thread, "is_at_work", False):
         return [function(part) for part in parts]
     numbered = enumerate(parts)
     results: dict[int, T] = {}
     errors: list[BaseException] = []
 
     def work() -> None:
+        _thread.is_at_work = True
         try:
             for number, part in numbered:
                 results[number] = function(part)
         except BaseException as error:  # to be raised by the thread that asked
             errors.append(error)
+        finally:
+            _thread.is_at_work = False
 
     with _one_at_a_time:
         libraries = [(library, library.num_threads) for library in blas().lib_controllers]

@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
 from numpygpt.files import atomic_write
 from numpygpt.tokenizer import ALPHABET, END_OF_TEXT, LETTERS, Pair, Tokenizer
@@ -51,7 +51,8 @@ def load_tokenizer(folder: str | os.PathLike[str], kind: type[T] = Tokenizer) ->
         tokenizer = kind(files.merges)
         if (tokenizer.vocab, tokenizer.special_tokens) == (vocab, special_tokens):
             return tokenizer
-        return kind(files.merges, vocab=vocab, special_tokens=special_tokens)  # which the engine's kind takes
+        engines: Any = kind  # the book's numbers its tokens in no other way
+        return cast(T, engines(files.merges, vocab=vocab, special_tokens=special_tokens))
     except ValueError as error:
         raise ValueError(f"{folder}: {error}") from None
 

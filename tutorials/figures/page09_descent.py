@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from numpygpt.arrays import Array
-from numpygpt.train import AdamW, Options
+from numpygpt.optimizer import AdamW
 from tutorials.figures import BLUE, GREEN, GREY, ORANGE
 
 RATES = [0.2, 2.0, 14.0]
@@ -46,12 +46,12 @@ def momentum() -> Array:
 
 
 def adamw() -> Array:
-    """Step with the package's optimiser, whose rate falls to 0."""
+    """Step with the package's optimizer, whose rate falls to 0."""
     tensors = {"w": START.copy()}
-    optimiser, path = AdamW.start(Options(), tensors), [START]
+    optimizer, path = AdamW(tensors), [START]
     for step in range(N_STEPS):
         lr = 0.4 * (1 + math.cos(math.pi * step / N_STEPS)) / 2
-        optimiser.update(tensors, {"w": CURVATURE * tensors["w"]}, step, lr)
+        optimizer.update(tensors, {"w": CURVATURE * tensors["w"]}, step, lr)
         path.append(tensors["w"].copy())
     return np.array(path)
 
