@@ -67,9 +67,6 @@ class SafetensorsError(ValueError):
     """A file that breaks the format's rules: the message names the file, the tensor and the rule."""
 
 
-# Reading
-
-
 class SafetensorsFile(Mapping[str, NDArray[Any]]):
     """A safetensors file as a read-only mapping from names to arrays, in the order of the data.
 
@@ -154,9 +151,7 @@ def _read_header(file: BinaryIO) -> bytes:
     """Read the header of `file`, which is left where the data starts."""
     length, limit = int.from_bytes(file.read(8), "little"), min(os.fstat(file.fileno()).st_size - 8, MAX_HEADER_BYTES)
     if length > limit:
-        raise SafetensorsError(
-            f"a header of {length} bytes, where {max(limit, 0)} are possible; is the file truncated?"
-        )
+        raise SafetensorsError(f"a header of {length} bytes, where {max(limit, 0)} are possible; is it truncated?")
     return file.read(length)
 
 
@@ -226,9 +221,6 @@ _repr.maxstring = 200
 _show = _repr.repr  # a short one: what stands in a broken file may be megabytes long, or nested too deep to print
 
 
-# Writing
-
-
 def save_file(
     tensors: Mapping[str, ArrayLike],
     path: str | os.PathLike[str],
@@ -282,16 +274,15 @@ def _describe(name: str, value: ArrayLike, dtype: DTypeLike | None) -> Entry:
 
 def _layout(entries: dict[str, Entry]) -> dict[str, Entry]:
     """Give each tensor its place in the data; see `save_file` for the order."""
-    ordered, end = dict(sorted(entries.items(), key=_order)), 0
+    end = 0
+    sizes = {name: (entry["data_offsets"][1], -DTYPES[entry["dtype"]].itemsize) for name, entry in entries.items()}
+    ordered = {
+        name: entries[name] for name in sorted(entries, key=lambda n: (sizes[n][0] % ALIGNMENT > 0, sizes[n][1]))
+    }
     for entry in ordered.values():
         begin, end = end, end + entry["data_offsets"][1]
         entry["data_offsets"] = begin, end
     return ordered
-
-
-def _order(item: tuple[str, Entry]) -> tuple[bool, int]:
-    _, entry = item
-    return entry["data_offsets"][1] % ALIGNMENT > 0, -DTYPES[entry["dtype"]].itemsize
 
 
 def _header(entries: dict[str, Entry], metadata: dict[str, str]) -> bytes:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from numpygpt.files import folder_written_whole, written_whole
+from numpygpt.files import atomic_folder, atomic_write
 
 
 class Interruption(BaseException):
@@ -33,7 +33,7 @@ def test_a_file_appears_when_it_is_complete(tmp_path: Path) -> None:
     path = tmp_path / "file"
     for content in (b"first", b"second"):
         before = tree(tmp_path).get("file")
-        with written_whole(path) as file:
+        with atomic_write(path) as file:
             file.write(content)
             file.flush()
             assert tree(tmp_path).get("file") == before
@@ -41,16 +41,16 @@ def test_a_file_appears_when_it_is_complete(tmp_path: Path) -> None:
 
 
 def test_a_file_name_may_be_as_long_as_the_system_allows(tmp_path: Path) -> None:
-    with written_whole(tmp_path / ("x" * 255)) as file:
+    with atomic_write(tmp_path / ("x" * 255)) as file:
         file.write(b"content")
     assert tree(tmp_path) == {"x" * 255: b"content"}
 
 
 def test_a_path_may_be_relative_and_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with written_whole("file") as file:
+    with atomic_write("file") as file:
         file.write(b"content")
-    with folder_written_whole("folder") as folder:
+    with atomic_folder("folder") as folder:
         (folder / "a").write_bytes(b"a")
     assert tree(tmp_path) == {"file": b"content", "folder": None, "folder/a": b"a"}
 
@@ -63,7 +63,7 @@ def test_an_error_leaves_the_old_file(tmp_path: Path, error: type[BaseException]
         path.write_bytes(b"old")
 
     def write() -> None:
-        with written_whole(path) as file:
+        with atomic_write(path) as file:
             file.write(b"new")
             raise error("why")
 
@@ -79,16 +79,16 @@ def test_a_full_disk_leaves_the_old_file_and_names_it(
     path = tmp_path / "file"
     path.write_bytes(b"old")
     fail(monkeypatch, call)
-    with pytest.raises(OSError, match="No space left on device") as caught, written_whole(path) as file:
+    with pytest.raises(OSError, match="No space left on device") as caught, atomic_write(path) as file:
         file.write(b"new")
     assert (caught.value.errno, caught.value.filename, caught.value.filename2) == (errno.ENOSPC, str(path), None)
     assert tree(tmp_path) == {"file": b"old"}
 
 
 def test_errors_about_other_files_keep_their_names(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"other'$"), written_whole(tmp_path / "file"):
+    with pytest.raises(FileNotFoundError, match=r"other'$"), atomic_write(tmp_path / "file"):
         (tmp_path / "other").read_bytes()
-    with pytest.raises(FileNotFoundError, match=r"other'$"), folder_written_whole(tmp_path / "folder"):
+    with pytest.raises(FileNotFoundError, match=r"other'$"), atomic_folder(tmp_path / "folder"):
         (tmp_path / "other").read_bytes()
     assert tree(tmp_path) == {}
 
@@ -98,12 +98,12 @@ def test_places_where_no_file_can_be(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     before = tree(tmp_path)
     with pytest.raises(IsADirectoryError, match="folder is a folder; give the name of a file"):
-        written_whole(tmp_path / "folder").__enter__()
+        atomic_write(tmp_path / "folder").__enter__()
     with pytest.raises(FileNotFoundError) as caught:
-        written_whole(tmp_path / "missing" / "file").__enter__()
+        atomic_write(tmp_path / "missing" / "file").__enter__()
     assert caught.value.filename == str(tmp_path / "missing" / "file")
     with pytest.raises(NotADirectoryError) as not_a_directory:
-        written_whole(tmp_path / "file" / "file").__enter__()
+        atomic_write(tmp_path / "file" / "file").__enter__()
     assert not_a_directory.value.filename == str(tmp_path / "file" / "file")
     assert tree(tmp_path) == before
 
@@ -113,7 +113,7 @@ def test_a_file_under_the_umask(tmp_path: Path) -> None:
         pytest.skip("file modes are POSIX's")
     before = os.umask(0o027)
     try:
-        with folder_written_whole(tmp_path / "folder") as folder, written_whole(folder / "file"):
+        with atomic_folder(tmp_path / "folder") as folder, atomic_write(folder / "file"):
             pass
     finally:
         os.umask(before)
@@ -123,7 +123,7 @@ def test_a_file_under_the_umask(tmp_path: Path) -> None:
 
 def test_a_folder_appears_when_it_is_complete(tmp_path: Path) -> None:
     path = tmp_path / "new" / "deep" / "folder"
-    with folder_written_whole(path) as folder:
+    with atomic_folder(path) as folder:
         (folder / "a").write_bytes(b"a")
         (folder / "b").write_bytes(b"b")
         assert not path.exists()
@@ -132,7 +132,7 @@ def test_a_folder_appears_when_it_is_complete(tmp_path: Path) -> None:
 
 def test_an_empty_folder_counts_as_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with folder_written_whole(".") as folder:
+    with atomic_folder(".") as folder:
         (folder / "a").write_bytes(b"a")
         assert list(tree(tmp_path).values()) == [None, b"a"]
     assert tree(tmp_path) == {"a": b"a"}
@@ -144,8 +144,8 @@ def test_a_folder_is_not_overwritten_unless_asked(tmp_path: Path) -> None:
     (path / "a").write_bytes(b"old a")
     (path / "b").write_bytes(b"old b")
     with pytest.raises(FileExistsError, match="folder exists already; give the name of a new folder"):
-        folder_written_whole(path).__enter__()
-    with folder_written_whole(path, overwrite=True) as folder:
+        atomic_folder(path).__enter__()
+    with atomic_folder(path, overwrite=True) as folder:
         (folder / "a").write_bytes(b"new a")
         (folder / "c").write_bytes(b"new c")
         assert tree(path)["a"] == b"old a"
@@ -158,7 +158,7 @@ def test_a_file_or_a_broken_link_is_no_folder(tmp_path: Path, overwrite: bool) -
     (tmp_path / "link").symlink_to("nowhere")
     for name in ("file", "link"):
         with pytest.raises(NotADirectoryError, match=f"{name} is there and is not a folder"):
-            folder_written_whole(tmp_path / name, overwrite=overwrite).__enter__()
+            atomic_folder(tmp_path / name, overwrite=overwrite).__enter__()
     assert sorted(os.listdir(tmp_path)) == ["file", "link"]
 
 
@@ -166,7 +166,7 @@ def test_a_folder_may_be_a_link(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "real" / "a").write_bytes(b"old")
     (tmp_path / "link").symlink_to("real")
-    with folder_written_whole(tmp_path / "link", overwrite=True) as folder:
+    with atomic_folder(tmp_path / "link", overwrite=True) as folder:
         assert folder.resolve().parent == (tmp_path / "real").resolve()  # on the file system of the real folder
         (folder / "a").write_bytes(b"new")
     assert (tmp_path / "link").is_symlink()
@@ -183,7 +183,7 @@ def test_an_error_leaves_the_old_folder(tmp_path: Path, error: type[BaseExceptio
     before = tree(tmp_path)
 
     def write() -> None:
-        with folder_written_whole(path, overwrite=True) as folder:
+        with atomic_folder(path, overwrite=True) as folder:
             (folder / "a").write_bytes(b"new")
             (folder / "deep").mkdir()
             raise error("why")
@@ -198,8 +198,8 @@ def test_a_full_disk_leaves_no_folder_and_names_the_file(tmp_path: Path, monkeyp
     fail(monkeypatch, "fsync")
     with (
         pytest.raises(OSError, match="No space left on device") as caught,
-        folder_written_whole(path) as folder,
-        written_whole(folder / "a") as file,
+        atomic_folder(path) as folder,
+        atomic_write(folder / "a") as file,
     ):
         file.write(b"new")
     assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(path / "a"))
@@ -210,7 +210,7 @@ def test_a_folder_that_appears_meanwhile_stays(tmp_path: Path) -> None:
     path = tmp_path / "folder"
 
     def write() -> None:
-        with folder_written_whole(path) as folder:
+        with atomic_folder(path) as folder:
             (folder / "a").write_bytes(b"ours")
             path.mkdir()
             (path / "a").write_bytes(b"theirs")
