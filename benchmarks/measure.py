@@ -19,7 +19,7 @@ import numpy as np
 from numpygpt import GPT2Config, Tokenizer
 from numpygpt.arrays import unflatten
 from numpygpt.config import parameter_shapes
-from numpygpt.models import checkpoint, hub
+from numpygpt.models import cache, checkpoint
 
 US = "numpygpt"
 PAUSE = (
@@ -89,7 +89,7 @@ THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "VECLIB
 
 def model_folder() -> Path:
     """The official gpt2 if it is on disk, else random weights of its shape, written once to the temporary folder."""
-    folder = hub.find("gpt2") or Path(tempfile.gettempdir(), "numpygpt-benchmark-gpt2")
+    folder = cache.find("gpt2") or Path(tempfile.gettempdir(), "numpygpt-benchmark-gpt2")
     if not folder.is_dir():
         rng = np.random.default_rng(0)
         tensors = {

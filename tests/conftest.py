@@ -9,10 +9,10 @@ import pytest
 from random_models import REFERENCE
 
 from numpygpt import GPT2
-from numpygpt.models import hub
+from numpygpt.models import cache
 from numpygpt.safetensors import load_file
 
-OFFICIAL_ON_DISK = hub.find("gpt2")  # now, for tests may point the cache elsewhere
+OFFICIAL_ON_DISK = cache.find("gpt2")  # now, for tests may point the cache elsewhere
 
 
 @pytest.fixture(scope="session")

@@ -311,11 +311,12 @@ def _tree_entry(repo: Repo, file: str) -> dict[str, Any]:
 
 def tiny_gpt2(n_embd: int = 16, seed: int = 0, n_merges: int = 50) -> dict[str, bytes]:
     """Return the files of a GPT-2 with the official one's 160 tensors, in small shapes."""
+    from numpygpt.models.tokenizer_files import save_tokenizer
     from numpygpt.tokenizer import Tokenizer
 
     with tempfile.TemporaryDirectory() as folder:
         tokenizer = Tokenizer(Tokenizer().merges[:n_merges])
-        tokenizer.save(folder)
+        save_tokenizer(tokenizer, folder)
         files = {name: Path(folder, name).read_bytes() for name in ("vocab.json", "merges.txt")}
     config = {
         "architectures": ["GPT2LMHeadModel"],
@@ -376,5 +377,5 @@ def official_file(tensors: dict[str, NDArray[np.float32]]) -> bytes:
 if __name__ == "__main__":
     with HubServer() as server:
         server.add("someone/tiny-gpt2", tiny_gpt2())
-        print(f"HF_ENDPOINT={server.url} python -m numpygpt.hub download someone/tiny-gpt2", flush=True)
+        print(f"HF_ENDPOINT={server.url} python -m numpygpt.models download someone/tiny-gpt2", flush=True)
         threading.Event().wait()

@@ -155,7 +155,7 @@ def test_bad_input_is_one_line(
 def test_without_a_model_on_the_machine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("numpygpt.models.hub.find", lambda name: None)
+    monkeypatch.setattr("numpygpt.models.cache.find", lambda name: None)
     monkeypatch.setattr("numpygpt.models.names.EMBEDDED_MODEL", [])
     (tmp_path / "text.txt").write_text("some text")
     with pytest.raises(SystemExit) as exit_info:

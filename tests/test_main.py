@@ -16,7 +16,7 @@ from random_models import REFERENCE
 
 from numpygpt import GPT2, __version__
 from numpygpt import __main__ as command
-from numpygpt.models import hub, names
+from numpygpt.models import cache, names
 
 Call = Callable[..., tuple[int, str, str]]
 
@@ -230,7 +230,7 @@ def test_a_mistake_in_an_option_does_not_wait_for_the_model(call: Call) -> None:
 
 
 def test_without_a_model_on_disk_the_command_says_how_to_get_one(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub, "find", lambda name: None)
+    monkeypatch.setattr(cache, "find", lambda name: None)
     monkeypatch.setattr(names, "EMBEDDED_MODEL", [])
     assert "python -m numpygpt.models download gpt2" in one_line(*call(PROMPT))
 

@@ -12,7 +12,7 @@ from random_models import random_params
 
 from numpygpt import GPT2, GPT2Config, Tokenizer
 from numpygpt.engine import generate, gpt2
-from numpygpt.models import checkpoint, hub, names
+from numpygpt.models import cache, checkpoint, names
 from numpygpt.sampling import Sampling
 from numpygpt.stream import CONTEXT_WINDOW, MAX_NEW_TOKENS, TextStream
 
@@ -222,10 +222,10 @@ def test_the_default_model_is_the_official_one_and_else_the_embedded_one(
 ) -> None:
     embedded = tmp_path / "embedded"
     monkeypatch.setattr(names, "EMBEDDED_MODEL", [tmp_path / "wheel", embedded])
-    monkeypatch.setattr(hub, "find", lambda name: None)
+    monkeypatch.setattr(cache, "find", lambda name: None)
     with pytest.raises(FileNotFoundError, match="no model is on this disk yet"):
         names.default_model()
     embedded.mkdir()
     assert names.default_model() == embedded
-    monkeypatch.setattr(hub, "find", lambda name: tmp_path / name)
+    monkeypatch.setattr(cache, "find", lambda name: tmp_path / name)
     assert names.default_model() == tmp_path / "gpt2"

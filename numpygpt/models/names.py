@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from numpygpt.models import hub
+from numpygpt.models import cache
 
-FETCH = "python -m numpygpt.models download gpt2"
+FETCH = f"{cache.COMMAND} download gpt2"
 PACKAGE = Path(__file__).parents[1]
 EMBEDDED_MODEL = [PACKAGE / "weights" / "stories", PACKAGE.parent / "weights" / "stories"]
 
@@ -21,10 +21,12 @@ def find_or_download(name_or_folder: str | os.PathLike[str]) -> Path:
     folder = Path(name).expanduser()
     if folder.is_dir() or folder.is_absolute() or name.startswith("."):
         return folder
+    from numpygpt.models import hub  # here, for what is on disk needs no network library
+
     try:
         return hub.download(name)
-    except hub.HubError as error:
-        if name not in hub.OFFICIAL:
+    except cache.HubError as error:
+        if name not in cache.OFFICIAL:
             error.args = (f"{error} (There is no folder {name} either.)",)
         raise
 
@@ -34,7 +36,7 @@ def default_model() -> Path:
 
     Raises FileNotFoundError where there is neither.
     """
-    folder = hub.find("gpt2") or next(filter(Path.is_dir, EMBEDDED_MODEL), None)
+    folder = cache.find("gpt2") or next(filter(Path.is_dir, EMBEDDED_MODEL), None)
     if folder is None:
         raise FileNotFoundError(f"no model is on this disk yet; {FETCH} fetches the official one (548 MB)")
     return folder

@@ -26,10 +26,13 @@ import pytest
 from hub_server import Fault, HubServer, official_file, tiny_gpt2
 from hypothesis import given
 from hypothesis import strategies as st
-from numpygpt.hub import HubError, Model, ModelNameError, Pin
-from numpygpt.model import gpt2
 
-from numpygpt import checkpoint, hub
+from numpygpt.arrays import flatten
+from numpygpt.engine import gpt2
+from numpygpt.models import cache as models_cache
+from numpygpt.models import checkpoint, hub
+from numpygpt.models.__main__ import main
+from numpygpt.models.cache import HubError, Model, ModelNameError, Pin
 from numpygpt.safetensors import load_file
 
 NAME = "someone/tiny-gpt2"
@@ -74,8 +77,9 @@ def write(folder: Path, files: dict[str, bytes]) -> Path:
 def run(*arguments: str, code: str = "", **options: Any) -> subprocess.Popen[str]:
     """Start a Python process with short delays; `code` may change the module `hub` before its `main` runs."""
     script = (
-        "import os, signal, sys; from numpygpt import hub, checkpoint; hub.BACKOFF_SECONDS = 0.01; "
-        f"hub.CHUNK_BYTES = 4096\n{code}\nhub.main(sys.argv[1:])"
+        "import os, signal, sys; from numpygpt.models import cache, checkpoint, hub; hub.BACKOFF_SECONDS = 0.01; "
+        "from numpygpt.models.__main__ import main; "
+        f"hub.CHUNK_BYTES = 4096\n{code}\nmain(sys.argv[1:])"
     )
     return subprocess.Popen(
         [sys.executable, "-c", script, *arguments],
@@ -98,10 +102,10 @@ def error_of(name: str = NAME) -> str:
 
 def assert_is_right(folder: Path, files: dict[str, bytes] = FILES) -> None:
     """Check a converted folder against the files that the server has."""
-    assert hub.verify(NAME) == folder
+    assert models_cache.verify(NAME) == folder
     config, params, tokenizer = checkpoint.load(folder)
     source = load_file_bytes(files["model.safetensors"], folder.parent.parent)
-    tensors = checkpoint.flatten(params)
+    tensors = flatten(params)
     assert set(tensors) == {name for name in source if not name.endswith(".attn.bias")}
     assert all(np.array_equal(tensors[name], source[name]) for name in tensors)
     assert tokenizer is not None
@@ -120,7 +124,7 @@ def load_file_bytes(content: bytes, folder: Path) -> dict[str, Any]:
 def assert_nothing_half_written(cache: Path) -> None:
     """Check that no model has appeared; what is under way may wait in .partial."""
     assert not list((cache / "models").glob("*"))
-    assert hub.find(NAME) is None
+    assert models_cache.find(NAME) is None
     assert {path.name for path in cache.glob("*")} <= {"models", ".partial"}
 
 
@@ -128,9 +132,9 @@ def assert_nothing_half_written(cache: Path) -> None:
 
 
 def test_downloads_converts_and_loads(server: HubServer, cache: Path, tmp_path: Path) -> None:
-    assert hub.find(NAME) is None
+    assert models_cache.find(NAME) is None
     folder = hub.download(NAME)
-    assert folder == hub.find(NAME) == cache / "models" / "someone--tiny-gpt2"
+    assert folder == models_cache.find(NAME) == cache / "models" / "someone--tiny-gpt2"
     assert_is_right(folder)
     assert not any((cache / ".partial").glob("*/*")), "the downloaded files are not kept beside the converted ones"
 
@@ -172,17 +176,17 @@ for name, revision in [("someone/none", None), ({NAME!r}, "v9")]:
 
     server.requests.clear()
     assert hub.download(NAME) == Path(snapshot)
-    assert hub.verify(NAME) == Path(snapshot)
+    assert models_cache.verify(NAME) == Path(snapshot)
     assert len(checkpoint.load(snapshot)[1]["h"]) == 12
-    assert [(model.name, model.ours) for model in hub.installed()] == [(NAME, False)]
+    assert [(model.name, model.ours) for model in models_cache.installed()] == [(NAME, False)]
     with pytest.raises(ModelNameError, match="hf cache rm"):
-        hub.remove(NAME)
+        models_cache.remove(NAME)
     assert not server.requests
 
     weights = (Path(snapshot) / "model.safetensors").resolve()
     weights.write_bytes(weights.read_bytes()[:-1] + b"\0")
     with pytest.raises(HubError, match=r"model\.safetensors in .* changed on disk; run `hf cache rm`"):
-        hub.verify(NAME)
+        models_cache.verify(NAME)
 
 
 @pytest.mark.slow
@@ -207,7 +211,7 @@ def test_the_command_fetches_a_model_and_writes_text(server: HubServer) -> None:
     assert process.returncode == 0, process.stderr
     assert process.stdout.startswith("Alan Turing")
     assert len(process.stdout) > len("Alan Turing\n")
-    assert hub.find(NAME)
+    assert models_cache.find(NAME)
 
 
 def test_shards_and_another_tokenizer_file(server: HubServer) -> None:
@@ -238,10 +242,10 @@ def test_shards_and_another_tokenizer_file(server: HubServer) -> None:
     )
     folder = hub.download("someone/sharded@refs/pr/1", progress=False)
     assert folder.name == "someone--sharded@refs%2Fpr%2F1"
-    params = checkpoint.flatten(checkpoint.load(folder)[1])
+    params = flatten(checkpoint.load(folder)[1])
     assert all(np.array_equal(params[name], tensors[name]) for name in params)
-    assert [model.name for model in hub.installed()] == ["someone/sharded@refs/pr/1"]
-    assert hub.find("someone/sharded") is None
+    assert [model.name for model in models_cache.installed()] == ["someone/sharded@refs/pr/1"]
+    assert models_cache.find("someone/sharded") is None
 
 
 def test_all_files_come_from_the_commit_that_main_pointed_to(server: HubServer, cache: Path) -> None:
@@ -266,14 +270,14 @@ def test_all_files_come_from_the_commit_that_main_pointed_to(server: HubServer, 
 
 def official(server: HubServer, monkeypatch: pytest.MonkeyPatch, pins: dict[str, Pin]) -> None:
     repo = server.add("openai-community/gpt2", FILES)
-    monkeypatch.setitem(hub.OFFICIAL, "gpt2", Model("openai-community/gpt2", repo.commit, pins))
+    monkeypatch.setitem(models_cache.OFFICIAL, "gpt2", Model("openai-community/gpt2", repo.commit, pins))
 
 
 def test_official_models_have_revisions_and_checksums() -> None:
-    for name, model in hub.OFFICIAL.items():
-        assert hub.parse_name(name) == hub.parse_name(model.repo) == model
-        assert hub.parse_name(f"{name}@{model.revision}") == model
-        assert hub.parse_name(f"{name}@main") != model
+    for name, model in models_cache.OFFICIAL.items():
+        assert models_cache.parse_name(name) == models_cache.parse_name(model.repo) == model
+        assert models_cache.parse_name(f"{name}@{model.revision}") == model
+        assert models_cache.parse_name(f"{name}@main") != model
         assert re.fullmatch("[0-9a-f]{40}", model.revision or "")
         assert all(re.fullmatch("[0-9a-f]{64}", pin.sha256) for pin in model.pins.values() if pin.sha256)
 
@@ -284,14 +288,14 @@ def test_an_official_model_is_fetched_at_its_pinned_revision(
     sha256 = server.repos[NAME].etag("model.safetensors")
     official(server, monkeypatch, {"model.safetensors": Pin(SIZE, sha256)})
     folder = hub.download("gpt2", progress=False)
-    assert hub.find("openai-community/gpt2") == folder
+    assert models_cache.find("openai-community/gpt2") == folder
     assert not [r for r in server.requests if "/resolve/main/" in r.path]
 
 
 def test_another_file_under_the_name_gpt2_is_refused(
     server: HubServer, monkeypatch: pytest.MonkeyPatch, cache: Path
 ) -> None:
-    repo = server.add("openai-community/gpt2", FILES, commit=hub.OFFICIAL["gpt2"].revision)
+    repo = server.add("openai-community/gpt2", FILES, commit=models_cache.OFFICIAL["gpt2"].revision)
     assert "offers a different config.json under the name gpt2" in error_of("gpt2")
 
     official(server, monkeypatch, {"model.safetensors": Pin(SIZE, "0" * 64)})
@@ -309,7 +313,7 @@ def test_another_file_under_the_name_gpt2_is_refused(
 
 def test_an_answer_for_another_commit_is_refused(server: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
     official(server, monkeypatch, {})
-    server.repos["openai-community/gpt2"].branches = (hub.OFFICIAL["gpt2"].revision or "",)
+    server.repos["openai-community/gpt2"].branches = (models_cache.OFFICIAL["gpt2"].revision or "",)
     server.repos["openai-community/gpt2"].commit = "a" * 40
     assert f"answers for commit {'a' * 40!r}" in error_of("gpt2")
 
@@ -454,7 +458,7 @@ def test_a_mirror_that_redirects_to_the_hub(server: HubServer, monkeypatch: pyte
         monkeypatch.setenv("HF_ENDPOINT", mirror.url)
         commit = server.repos[NAME].commit
         for revision, file in [
-            (r, f) for r in ("main", commit) for f in (*FILES, "added_tokens.json", "tokenizer_config.json")
+            (r, f) for r in ("main", commit) for f in (*FILES, *hub.OPTIONAL)
         ]:
             path = f"/{NAME}/resolve/{revision}/{file}"
             mirror.faults.append(Fault(path, redirect=server.url + path, **ON_HUB))
@@ -584,7 +588,7 @@ def test_a_disk_that_fails_during_the_download(
             return super().write(data)
 
     with monkeypatch.context() as patch:
-        patch.setattr(hub, "_open_part", lambda path, append: Full(path, "ab" if append else "wb"))
+        patch.setattr(hub, "_open_part", lambda path: Full(path, "rb+" if path.exists() else "wb+"))
         message = error_of()
     assert_matches(f"{os.strerror(number)}.*NUMPYGPT_HOME", message)
     assert_nothing_half_written(cache)
@@ -649,12 +653,13 @@ def test_no_permission_to_write(server: HubServer, cache: Path) -> None:
 KILL = "os.kill(os.getpid(), signal.SIGKILL)"
 MOMENTS = {
     "before the first byte": f"hub._Hub._receive = lambda *arguments: {KILL}",
-    "before a file is verified": f"hub._matches = lambda *arguments: {KILL}",
-    "between files": f"hub._sync = lambda path: 'merges' in path.name and {KILL}",
+    "before a file is verified": f"hub._Remote.matches = lambda *arguments: {KILL}",
+    "between files": f"real = hub._Remote.matches\nhub._Remote.matches = lambda f, p: 'model' in p.name and {KILL} "
+    "or real(f, p)",
     "before the conversion": f"checkpoint.convert = lambda *arguments: {KILL}",
     "within the conversion": f"checkpoint.save_file = lambda *arguments, **more: {KILL}",
-    "after the conversion": f"hub._write_source = lambda *arguments: {KILL}",
-    "after the source is deleted": f"hub._publish = lambda *arguments: {KILL}",
+    "after the conversion": f"cache.facts = lambda *arguments: {KILL}",
+    "before it is published": f"hub._publish = lambda *arguments: {KILL}",
     "before it takes its place": f"os.rename = lambda *arguments: {KILL}",
     "after it took its place": f"real = hub._publish\nhub._publish = lambda *arguments: (real(*arguments), {KILL})",
 }
@@ -669,7 +674,7 @@ def test_killed_at_a_moment_and_run_again(server: HubServer, cache: Path, code: 
     killed.communicate()
     assert killed.returncode == -signal.SIGKILL
     if "real(*arguments)" in code:
-        assert hub.find(NAME) is not None
+        assert models_cache.find(NAME) is not None
     else:
         assert_nothing_half_written(cache)
     assert_is_right(hub.download(NAME, progress=False))
@@ -685,7 +690,7 @@ def test_killed_at_random_moments_and_run_again(server: HubServer) -> None:
         time.sleep(random_moments.uniform(0.2, 1.2))
         killed.kill()
         killed.communicate()
-        assert hub.find(NAME) is None or hub.verify(NAME)
+        assert models_cache.find(NAME) is None or models_cache.verify(NAME)
     server.bytes_per_second = None
     assert_is_right(hub.download(NAME, progress=False))
 
@@ -713,24 +718,28 @@ def wait_for(condition: Callable[[], bool], seconds: float = 20) -> None:
         time.sleep(0.02)
 
 
-def test_two_processes_do_the_work_once(server: HubServer) -> None:
+@pytest.mark.parametrize("killed", [False, True])
+def test_two_downloads_at_once_both_end_in_a_right_folder(server: HubServer, killed: bool) -> None:
+    """And so does the one that is left where the other is killed in the middle."""
     server.bytes_per_second = SIZE / 0.7
-    processes = [run("download", NAME) for _ in range(2)]
+    processes = [run("download", NAME) for _ in range(3)]
+    if killed:
+        wait_for(lambda: any(models_cache.cache_dir().rglob("model.safetensors*.part")))
+        processes.pop(0).kill()
     results = [process.communicate() for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], results
-    assert len(server.seen()) == 1
-    assert sum("another process is working on it" in errors for _, errors in results) == 1
-    assert {output for output, _ in results} == {f"{NAME}: {hub.find(NAME)}\n"}
-
-
-@pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
-def test_the_lock_of_a_killed_process_is_free(server: HubServer, cache: Path) -> None:
-    server.faults = [Fault(stall_at=SIZE // 2, times=1)]
-    killed = run("download", NAME)
-    wait_for(lambda: any(cache.rglob("model.safetensors*.part")))
-    killed.kill()
-    killed.communicate()
+    assert [process.returncode for process in processes] == [0] * len(processes), results
+    assert {output for output, _ in results} == {f"{NAME}: {models_cache.find(NAME)}\n"}
     assert_is_right(hub.download(NAME, progress=False))
+
+
+@pytest.mark.parametrize("proxy", ["http://", "http://[::1", "http://x:99999", "no://proxy at all", "http://user:secret@x y"])
+def test_a_malformed_proxy_is_one_line_that_names_the_setting(monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
+    for name in ("http_proxy", "HTTP_PROXY"):
+        monkeypatch.setenv(name, proxy)
+    monkeypatch.setenv("HF_ENDPOINT", "http://hub.invalid")
+    message = error_of()
+    assert "the proxy of HTTP_PROXY or HTTPS_PROXY" in message
+    assert "secret" not in message
 
 
 # Names, links, modes
@@ -745,7 +754,7 @@ BAD_NAMES = [
 
 @pytest.mark.parametrize("name", BAD_NAMES)
 def test_a_name_cannot_leave_the_cache(name: str, cache: Path) -> None:
-    for action in (hub.find, hub.download, hub.verify, hub.remove):
+    for action in (models_cache.find, hub.download, models_cache.verify, models_cache.remove):
         with pytest.raises(ModelNameError, match=r"is not a model's name; say gpt2, .* or OWNER/NAME"):
             action(name)
     assert not cache.exists()
@@ -754,7 +763,7 @@ def test_a_name_cannot_leave_the_cache(name: str, cache: Path) -> None:
 @given(st.text(max_size=12) | st.text(alphabet="a.-_/@~\\:A0", max_size=12))
 def test_every_name_is_refused_or_one_file_name(name: str) -> None:
     try:
-        model = hub.parse_name(name)
+        model = models_cache.parse_name(name)
     except ModelNameError:
         return
     assert Path("x", model.key).parent == Path("x")
@@ -771,12 +780,12 @@ def test_links_in_the_cache_are_not_followed(server: HubServer, cache: Path, tmp
     assert "is not a folder; remove it" in error_of()
     assert [path.name for path in elsewhere.iterdir()] == ["precious"]
     with suppress(HubError):
-        hub.remove(NAME)
+        models_cache.remove(NAME)
     assert (elsewhere / "precious").read_bytes() == b"kept"
 
 
 def test_a_link_in_the_place_of_a_file_is_not_written_through(server: HubServer, cache: Path, tmp_path: Path) -> None:
-    """Neither a partial file nor the lock: the link goes, what it leads to stays."""
+    """The link goes, what it leads to stays."""
     precious = tmp_path / "precious"
     precious.write_bytes(b"kept")
     repo = server.repos[NAME]
@@ -787,21 +796,14 @@ def test_a_link_in_the_place_of_a_file_is_not_written_through(server: HubServer,
     assert_is_right(hub.download(NAME, progress=False))
     assert precious.read_bytes() == b"kept"
 
-    hub.remove(NAME)
-    lock = cache / ".partial" / "someone--tiny-gpt2.lock"
-    lock.unlink()
-    lock.symlink_to(precious)
-    error_of()
-    assert precious.read_bytes() == b"kept"
-
 
 def test_removing_a_link_removes_only_the_link(server: HubServer, cache: Path, tmp_path: Path) -> None:
     folder = hub.download(NAME, progress=False)
     moved = tmp_path / "another disk"
     shutil.move(folder, moved)
     folder.symlink_to(moved)
-    assert hub.find(NAME) == folder
-    hub.remove(NAME)
+    assert models_cache.find(NAME) == folder
+    models_cache.remove(NAME)
     assert not os.path.lexists(folder)
     assert (moved / "model.safetensors").exists()
 
@@ -833,13 +835,13 @@ def test_without_a_connection_nothing_is_begun(capsys: pytest.CaptureFixture[str
     error_of("gpt2")
     assert "begun" not in command(capsys, "list")[1]
     with pytest.raises(ModelNameError, match="gpt2 is not on this disk"):
-        hub.remove("gpt2")
+        models_cache.remove("gpt2")
 
 
 def test_of_a_model_that_the_hub_does_not_have_nothing_is_begun(server: HubServer) -> None:
     error_of("someone/else")
     with pytest.raises(ModelNameError, match="someone/else is not on this disk"):
-        hub.remove("someone/else")
+        models_cache.remove("someone/else")
 
 
 def test_the_error_says_which_models_still_work(server: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -868,22 +870,12 @@ def test_nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_no_name_server(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "http://hub.invalid")
-    monkeypatch.setattr(hub, "NO_CONNECTION_SECONDS", 0.3)
-
-    def slow(*arguments: Any, **more: Any) -> list[Any]:
-        time.sleep(2)
-        return []
-
-    monkeypatch.setattr(socket, "getaddrinfo", slow)
-    started = time.monotonic()
-    assert "cannot reach http://hub.invalid (no answer within" in error_of("gpt2")
-    assert time.monotonic() - started < 2
 
     def unknown(*arguments: Any, **more: Any) -> Any:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
-    assert "(the name hub.invalid is not known)" in error_of("gpt2")
+    assert "cannot reach http://hub.invalid (Name or service not known)" in error_of("gpt2")
 
 
 def test_offline_by_the_users_choice(server: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -901,7 +893,7 @@ def test_proxies(server: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "http://hub.invalid")
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
-    assert "the proxy 127.0.0.1 on the way to http://hub.invalid (Connection refused)" in error_of()
+    assert "cannot reach http://hub.invalid through the proxy of HTTP_PROXY or HTTPS_PROXY" in error_of()
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.setenv("http_proxy", server.url)
     monkeypatch.setenv("HTTP_PROXY", server.url)
@@ -930,15 +922,15 @@ def snapshot(tmp_path: Path, repo: str, commit: str, files: dict[str, bytes], re
 
 def test_a_model_in_hugging_faces_cache_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = snapshot(tmp_path, NAME, "a" * 40, FILES)
-    assert hub.find(NAME) == hub.download(NAME) == folder
-    assert hub.find(f"{NAME}@main") == hub.find(f"{NAME}@{'a' * 40}") == folder
-    assert hub.find(f"{NAME}@{'b' * 40}") is None
+    assert models_cache.find(NAME) == hub.download(NAME) == folder
+    assert models_cache.find(f"{NAME}@main") == models_cache.find(f"{NAME}@{'a' * 40}") == folder
+    assert models_cache.find(f"{NAME}@{'b' * 40}") is None
     for setting, place in [("HF_HUB_CACHE", ""), ("HUGGINGFACE_HUB_CACHE", ""), ("XDG_CACHE_HOME", "huggingface/hub")]:
         with monkeypatch.context() as patch:
             patch.setenv("HF_HOME", "")
             patch.setenv(setting, str(tmp_path / setting))
             shutil.copytree(tmp_path / "hf" / "hub", tmp_path / setting / place, dirs_exist_ok=True)
-            found = hub.find(NAME)
+            found = models_cache.find(NAME)
             assert found
             assert found.is_relative_to(tmp_path / setting)
 
@@ -946,31 +938,31 @@ def test_a_model_in_hugging_faces_cache_is_used(tmp_path: Path, monkeypatch: pyt
 @pytest.mark.parametrize("missing", ["config.json", "model.safetensors", "merges.txt"])
 def test_an_incomplete_snapshot_is_not_used(tmp_path: Path, missing: str) -> None:
     snapshot(tmp_path, NAME, "a" * 40, {name: content for name, content in FILES.items() if name != missing})
-    assert hub.find(NAME) is None
-    assert hub.installed() == []
+    assert models_cache.find(NAME) is None
+    assert models_cache.installed() == []
 
 
 def test_a_bad_reference_is_not_followed(tmp_path: Path) -> None:
     snapshot(tmp_path, NAME, "a" * 40, FILES)
     (tmp_path / "hf" / "hub" / "models--someone--tiny-gpt2" / "refs" / "main").write_text("../" + "a" * 40)
-    assert hub.find(NAME) is None
+    assert models_cache.find(NAME) is None
 
 
 def test_snapshots_of_official_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The pinned revision before `main`, the name of early days after both, and a file of another size never."""
     pinned = "c" * 40
     pins = {"model.safetensors": Pin(SIZE)}
-    monkeypatch.setitem(hub.OFFICIAL, "gpt2", Model("openai-community/gpt2", pinned, pins))
+    monkeypatch.setitem(models_cache.OFFICIAL, "gpt2", Model("openai-community/gpt2", pinned, pins))
     files = {name: FILES[name] for name in ("config.json", "model.safetensors")}  # its tokenizer is known
     early = snapshot(tmp_path, "gpt2", "a" * 40, files)
-    assert hub.find("gpt2") == early
+    assert models_cache.find("gpt2") == early
     newest = snapshot(tmp_path, "openai-community/gpt2", "b" * 40, files)
-    assert hub.find("gpt2") == newest
+    assert models_cache.find("gpt2") == newest
     exact = snapshot(tmp_path, "openai-community/gpt2", pinned, files, ref=None)
-    assert hub.find("gpt2") == exact
-    assert [model.name for model in hub.installed()] == ["gpt2"]
+    assert models_cache.find("gpt2") == exact
+    assert [model.name for model in models_cache.installed()] == ["gpt2"]
     (exact / "model.safetensors").write_bytes(b"short")
-    assert hub.find("gpt2") == newest
+    assert models_cache.find("gpt2") == newest
 
 
 # What is on disk
@@ -994,7 +986,7 @@ def test_models_go_where_the_platform_keeps_caches(
     monkeypatch.setattr(sys, "platform", platform)
     if setting:
         monkeypatch.setenv(setting, "/somewhere")
-    assert hub.cache_dir() == Path(expected).expanduser()
+    assert models_cache.cache_dir() == Path(expected).expanduser()
 
 
 def test_a_damaged_model_is_noticed_and_fetched_again(server: HubServer, capsys: pytest.CaptureFixture[str]) -> None:
@@ -1002,29 +994,29 @@ def test_a_damaged_model_is_noticed_and_fetched_again(server: HubServer, capsys:
     content = bytearray((folder / "model.safetensors").read_bytes())
     content[-1] ^= 1
     (folder / "model.safetensors").write_bytes(content)
-    with pytest.raises(HubError, match=r"is damaged: model.safetensors in .*hub remove someone/tiny-gpt2 and then"):
-        hub.verify(NAME)
+    with pytest.raises(HubError, match=r"is damaged: model.safetensors in .*models remove someone/tiny-gpt2 and then"):
+        models_cache.verify(NAME)
     (folder / "model.safetensors").write_bytes(content[:-1])  # of another length: that is seen without reading
-    assert hub.find(NAME) is None
+    assert models_cache.find(NAME) is None
     with pytest.raises(HubError, match="is damaged"):
-        hub.verify(NAME)
+        models_cache.verify(NAME)
     assert_is_right(hub.download(NAME, progress=False))
     (folder / "source.json").write_text("[]")
     with pytest.raises(HubError, match=r"is damaged: source\.json"):
-        hub.verify(NAME)
-    hub.remove(NAME)
+        models_cache.verify(NAME)
+    models_cache.remove(NAME)
     with pytest.raises(ModelNameError, match="is not on this disk"):
-        hub.verify(NAME)
+        models_cache.verify(NAME)
 
 
 def test_removing(server: HubServer, cache: Path) -> None:
     size = sum(path.stat().st_size for path in hub.download(NAME, progress=False).iterdir())
-    assert hub.remove(NAME) == size
+    assert models_cache.remove(NAME) == size
     with pytest.raises(ModelNameError, match="is not on this disk"):
-        hub.remove(NAME)
+        models_cache.remove(NAME)
     server.faults = [Fault(cut_at=SIZE // 2)]
     error_of()
-    assert hub.remove(NAME) > SIZE // 3, "what an interrupted download left"
+    assert models_cache.remove(NAME) > SIZE // 3, "what an interrupted download left"
     assert not any((cache / ".partial").glob("*/*"))
 
 
@@ -1033,7 +1025,7 @@ def test_removing(server: HubServer, cache: Path) -> None:
 
 def command(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int | str | None, str, str]:
     try:
-        hub.main(list(arguments))
+        main(list(arguments))
         status: int | str | None = 0
     except SystemExit as error:
         status = error.code
@@ -1045,16 +1037,16 @@ def test_the_command_from_nothing_to_nothing(server: HubServer, capsys: pytest.C
     status, output, _ = command(capsys)
     assert status == 0
     assert output.startswith("not on this disk: gpt2, gpt2-medium")
-    assert "python -m numpygpt.hub download gpt2" in output
+    assert "python -m numpygpt.models download gpt2" in output
     server.faults = [Fault(cut_at=SIZE // 2)]
     status, output, errors = command(capsys, "download", NAME)
     assert (output, "could not be fetched" in str(status)) == ("", True)
     assert f"{NAME}: begun, " in command(capsys)[1]
     server.faults = []
-    folder = hub.cache_dir() / "models" / "someone--tiny-gpt2"
+    folder = models_cache.cache_dir() / "models" / "someone--tiny-gpt2"
     status, output, errors = command(capsys, "download", NAME)
     assert (status, output) == (0, f"{NAME}: {folder}\n")
-    assert errors.startswith(f"{NAME}: downloading 246 kB from {server.url} to {hub.cache_dir()}\n")
+    assert errors.startswith(f"{NAME}: downloading 246 kB from {server.url} to {models_cache.cache_dir()}\n")
     assert command(capsys, "list")[1].splitlines()[0] == f"{NAME}    197 kB  {folder}"
     assert command(capsys, "verify") == (0, f"{NAME}: every checksum is right ({folder})\n", "")
     assert command(capsys, "remove", NAME) == (0, f"{NAME}: removed, 197 kB freed\n", "")
@@ -1074,15 +1066,15 @@ def test_the_commands_mistakes_are_one_line_and_status_2(capsys: pytest.CaptureF
     ]:
         status, output, errors = command(capsys, *arguments)
         assert (status, output) == (2, ""), arguments
-        assert errors.startswith("python -m numpygpt.hub: "), errors
+        assert errors.startswith("python -m numpygpt.models: "), errors
         assert errors.count("\n") == 1
 
 
 def test_failures_of_network_and_disk_are_one_line_and_status_1() -> None:
-    command = [sys.executable, "-m", "numpygpt.hub", "download", "gpt2"]
+    command = [sys.executable, "-m", "numpygpt.models", "download", "gpt2"]
     process = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (process.returncode, process.stdout) == (1, "")
-    assert process.stderr.startswith("python -m numpygpt.hub: cannot reach http://127.0.0.1:1")
+    assert process.stderr.startswith("python -m numpygpt.models: cannot reach http://127.0.0.1:1")
     assert process.stderr.count("\n") == 1
 
 
@@ -1105,11 +1097,12 @@ def test_a_progress_bar_on_a_terminal(server: HubServer, monkeypatch: pytest.Mon
         monkeypatch.setattr(sys, "stderr", terminal)
         hub.download(NAME, progress=progress)
         assert all((word in terminal.getvalue()) is expected for word in (f"{NAME}: ", "%|", "/246k [", "B/s"))
-        hub.remove(NAME)
+        models_cache.remove(NAME)
 
 
 def test_importing_it_is_cheap() -> None:
     code = (
-        "import numpygpt.hub as hub, sys; hub.find('gpt2'); print({'requests', 'tqdm', 'urllib3'} & set(sys.modules))"
+        "import sys, numpygpt.__main__; from numpygpt.models import cache; cache.find('gpt2'); "
+        "print({'requests', 'tqdm', 'urllib3'} & set(sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"

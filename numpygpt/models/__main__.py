@@ -1,0 +1,124 @@
+"""The command `python -m numpygpt.models`: which models are on this disk, and getting, checking and removing them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from urllib.parse import unquote
+
+from numpygpt.command_line import Parser, friendly_exit
+from numpygpt.models import cache, checkpoint
+from numpygpt.models.cache import COMMAND, OFFICIAL, HubError, ModelNameError, installed, size
+
+
+def list_models() -> None:
+    """Print a line for every model, and which official ones are missing."""
+    models = installed()
+    width = max((len(model.name) for model in models), default=0)
+    for model in models:
+        whose = "" if model.ours else "  (Hugging Face's cache)"
+        print(f"{model.name:{width}}  {size(model.bytes):>8}  {model.folder}{whose}")
+    for folder in cache.subfolders(cache.cache_dir() / cache.PARTIAL):
+        if begun := cache.bytes_of(folder):
+            print(f"{unquote(folder.name.replace('--', '/', 1))}: begun, {size(begun)}; `download` goes on with it")
+    missing = [name for name in OFFICIAL if name not in {model.name for model in models}]
+    if missing:
+        print(f"not on this disk: {', '.join(missing)}; to get one: {COMMAND} download {missing[0]}")
+
+
+def show(name: str) -> None:
+    """Print the shape of a model, on disk by its name or in a folder of its own, and where it is."""
+    from numpygpt.models.names import find_or_download
+    from numpygpt.models.stored import find_tensors
+
+    folder = cache.find(name) if "/" in name or name in OFFICIAL else None
+    folder = folder or find_or_download(name)
+    config = checkpoint.load_config(folder)
+    tensors = find_tensors(folder, config)
+    print(f"{name}: {folder}")
+    print(f"{sum(file[stored].size for file, stored in tensors.values()):,} parameters in {len(tensors)} tensors")
+    for option, value in vars(config).items():
+        print(f"  {option}: {value}")
+
+
+def download(name: str) -> None:
+    """Fetch a model and print its folder."""
+    from numpygpt.models import hub
+
+    print(f"{name}: {hub.download(name)}")
+
+
+def verify(name: str | None) -> None:
+    """Compare the files of one model, or of all, with their checksums."""
+    names, damaged = [name] if name else [model.name for model in installed()], []
+    for each in names:
+        try:
+            print(f"{each}: every checksum is right ({cache.verify(each)})", flush=True)
+        except ModelNameError:
+            raise
+        except HubError as error:
+            damaged.append(str(error))
+    if damaged:
+        raise HubError("; ".join(damaged))
+    if not names:
+        print("no model is on this disk")
+
+
+def remove(name: str) -> None:
+    """Delete a model."""
+    print(f"{name}: removed, {size(cache.remove(name))} freed")
+
+
+def convert(source: str, destination: str) -> None:
+    """Convert a model folder."""
+    checkpoint.convert(source, destination)
+    print(f"{destination}: converted from {source}")
+
+
+ACTIONS: dict[str, tuple[Callable[..., None], tuple[int, int]]] = {  # and how many names it takes
+    "list": (list_models, (0, 0)),
+    "show": (show, (1, 1)),
+    "download": (download, (1, 1)),
+    "verify": (verify, (0, 1)),
+    "convert": (convert, (2, 2)),
+    "remove": (remove, (1, 1)),
+}
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Do what the command line asks for."""
+    parser = Parser(
+        COMMAND,
+        "Models: what is on this disk, and getting more from the Hugging Face hub.\n\n"
+        "  list            models on disk, with sizes and folders (the default)\n"
+        "  show NAME       the shape of a model, or of a model folder, and where it is\n"
+        "  download NAME   fetch a model, verify and convert it; run it again after any interruption\n"
+        "  verify [NAME]   compare the files of one model, or of all, with their checksums\n"
+        "  convert FROM TO rewrite a model folder so that it loads without a copy: plain names, no masks,\n"
+        "                  float32, aligned; `transformers` opens the result as well\n"
+        "  remove NAME     delete a model, or what there is of an interrupted download",
+        f"NAME is {', '.join(OFFICIAL)}, or OWNER/NAME[@REVISION] of any GPT-2 on the hub.\n\n"
+        f"examples: {COMMAND} download gpt2\n"
+        '          python -m numpygpt --model gpt2 "Alan Turing theorized that"\n'
+        f"          {COMMAND} convert downloads/gpt2 gpt2-converted\n\n"
+        "environment: HF_ENDPOINT (a mirror), HF_TOKEN (for private models), HF_HUB_OFFLINE=1 (no network),\n"
+        f"             HTTPS_PROXY, NUMPYGPT_HOME (where models go; now {cache.cache_dir()})",
+    )
+    parser.add_argument("action", nargs="?", choices=ACTIONS, default="list")
+    parser.add_argument("names", metavar="NAME", nargs="*", help="a model, or for convert two folders")
+    options = parser.parse_args(argv)
+    action, (fewest, most) = ACTIONS[options.action]
+    if not fewest <= len(options.names) <= most:
+        wanted = {0: "no name", 1: "the NAME of a model, such as gpt2", 2: "two folders, FROM and TO"}[most]
+        parser.error(f"{options.action} takes {wanted}")
+    with friendly_exit(parser.prog):
+        try:
+            action(*options.names or [None] * (most - fewest))
+        except ModelNameError:
+            raise  # the user's to mend: friendly_exit's status 2
+        except HubError as error:
+            sys.exit(f"{parser.prog}: {' '.join(str(error).split())}")  # status 1
+
+
+if __name__ == "__main__":
+    main()
