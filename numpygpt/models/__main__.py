@@ -8,7 +8,8 @@ from urllib.parse import unquote
 
 from numpygpt.command_line import Parser, friendly_exit
 from numpygpt.models import cache, checkpoint
-from numpygpt.models.cache import COMMAND, OFFICIAL, HubError, ModelNameError, installed, size
+from numpygpt.models.cache import COMMAND, installed, size
+from numpygpt.models.repos import OFFICIAL, HubError, ModelNameError
 
 
 def list_models() -> None:

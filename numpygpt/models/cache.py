@@ -1,4 +1,4 @@
-"""Models on this disk: their names, where they are, and care of them.
+"""Models on this disk: where they are, and care of them.
 
 The cache is a folder a model under `models/` (`cache_dir` says where), with a `source.json` in each that says where it
 came from and what its files' checksums are; `.partial/` holds what is under way. Hugging Face's own cache is read too.
@@ -13,112 +13,27 @@ import re
 import shutil
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
+from numpygpt.models.repos import (
+    CHECKSUM,
+    COMMIT,
+    OFFICIAL,
+    HubError,
+    Model,
+    ModelNameError,
+    Pin,
+    hf_home,
+    parse_name,
+    short,
+)
 from numpygpt.models.stored import INDEX, WEIGHTS
 
 CONFIG, SOURCE = "config.json", "source.json"
 MODELS, PARTIAL = "models", ".partial"
 COMMAND = "python -m numpygpt.models"
-
-
-class HubError(OSError):
-    """A model that could not be found, fetched or stored: the message says what, where and what to do."""
-
-
-class ModelNameError(HubError, ValueError):
-    """A name that no model can have, or that of a model which is not on disk."""
-
-
-@dataclass(frozen=True)
-class Pin:
-    """What is known of a file beforehand."""
-
-    bytes: int | None = None
-    sha256: str | None = None
-
-
-@dataclass(frozen=True)
-class Model:
-    """A repository on the hub, and which state of it: `revision` None is the newest on its branch `main`."""
-
-    repo: str
-    revision: str | None = None
-    pins: Mapping[str, Pin] = field(default_factory=dict, hash=False)
-
-    @property
-    def name(self) -> str:
-        """The name that messages and `source.json` use: official models are known without their revision."""
-        return self.repo if self.revision is None or self in OFFICIAL.values() else f"{self.repo}@{self.revision}"
-
-    @property
-    def key(self) -> str:
-        """The name as one file name."""
-        return quote(self.name.replace("/", "--", 1), safe="@")
-
-
-# Revisions, sizes and checksums as huggingface.co gives them for these repositories.
-OFFICIAL: dict[str, Model] = {
-    "gpt2": Model(
-        "openai-community/gpt2",
-        "607a30d783dfa663caf39e06633721c8d4cfcd7e",
-        {
-            CONFIG: Pin(665),
-            WEIGHTS: Pin(548105171, "248dfc3911869ec493c76e65bf2fcf7f615828b0254c12b473182f0f81d3a707"),
-            "vocab.json": Pin(1042301, "196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783"),
-            "merges.txt": Pin(456318, "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5"),
-        },
-    ),
-    "gpt2-medium": Model("openai-community/gpt2-medium", "6dcaa7a952f72f9298047fd5137cd6e4f05f41da"),
-    "gpt2-large": Model("openai-community/gpt2-large", "32b71b12589c2f8d625668d2335a01cac3249519"),
-    "gpt2-xl": Model(
-        "openai-community/gpt2-xl",
-        "15ea56dee5df4983c59b2538573817e1667135e2",
-        {WEIGHTS: Pin(sha256="0f8b28eb05a8075f48b61b6f35332978c74fc7763fa9fb4051a1c30511736a6a")},
-    ),
-    "distilgpt2": Model(
-        "distilbert/distilgpt2",
-        "2290a62682d06624634c1f46a6ad5be0f47f38aa",
-        {WEIGHTS: Pin(352824413, "e1ff18884359fe8beb795a5f414feb85a6ce3d929ad019c0d958c039d2b94a1b")},
-    ),
-}
-_PART = r"(?!.*(?:--|\.\.))[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?"  # as the hub allows them
-_REPO = re.compile(rf"{_PART}/{_PART}")
-_REVISION = re.compile(r"(?!.*(?:\.\.|//|/\.|\.lock$))[A-Za-z0-9_](?:[A-Za-z0-9._/-]{0,198}[A-Za-z0-9_])?")
-COMMIT = re.compile(r"[0-9a-f]{40}")
-CHECKSUM = re.compile(r"[0-9a-f]{64}|[0-9a-f]{40}")  # SHA-256, or SHA-1 as git computes it
-
-
-def parse_name(name: str) -> Model:
-    """Return the model that a name means: a short name, `owner/name` or `owner/name@revision`.
-
-    Raises ModelNameError for anything else, so that no name can lead out of the cache.
-
-    >>> parse_name("someone/tiny-gpt2@v1.0").revision
-    'v1.0'
-    >>> parse_name("openai-community/gpt2") == parse_name("gpt2")
-    True
-    """
-    repo, at, revision = name.partition("@")
-    official = OFFICIAL.get(repo) or next((model for model in OFFICIAL.values() if model.repo == repo), None)
-    if official and (not at or revision == official.revision):
-        return official
-    repo = official.repo if official else repo
-    if not _REPO.fullmatch(repo) or repo.endswith(".git") or (at and not _REVISION.fullmatch(revision)):
-        *names, last = OFFICIAL
-        raise ModelNameError(
-            f"{name!r} is not a model's name; say {', '.join(names)}, {last} or OWNER/NAME as on huggingface.co, "
-            "with @REVISION for another state than the newest"
-        )
-    return Model(repo, revision or None)
-
-
-def short(name: str) -> str:
-    """Return the short name of an official model, and other names as they are."""
-    return next((short for short, model in OFFICIAL.items() if model.name == name), name)
 
 
 def cache_dir() -> Path:
@@ -132,12 +47,6 @@ def cache_dir() -> Path:
     else:
         base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     return Path(os.path.expanduser(base), "numpygpt").absolute()
-
-
-def hf_home() -> str:
-    """Return Hugging Face's own folder."""
-    cache = os.environ.get("XDG_CACHE_HOME") or os.path.join("~", ".cache")
-    return os.path.expandvars(os.path.expanduser(os.environ.get("HF_HOME") or os.path.join(cache, "huggingface")))
 
 
 def hf_cache() -> Path:
@@ -264,11 +173,18 @@ def shards(index: Path) -> list[str]:
         raise HubError(f"{index}: it does not say which file holds which tensor") from None
     for name in names:
         if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,150}\.safetensors", name):
-            raise HubError(f"{index}: it names {name!r}, which is not a safetensors file beside it; nothing was fetched")
+            raise HubError(
+                f"{index}: it names {name!r}, which is not a safetensors file beside it; nothing was fetched"
+            )
     return names
 
 
 # Care
+
+
+def kind_of(checksum: str) -> str:
+    """Return the kind of a checksum: SHA-256 has 64 hexadecimal digits, git's SHA-1 has 40."""
+    return "sha256" if len(checksum) == 64 else "sha1"
 
 
 def digest(path: Path, kind: str) -> str:
@@ -302,8 +218,12 @@ def verify(name: str) -> Path:
         blobs = {path.name: path.resolve().name for path in sorted(folder.iterdir())}
         blobs = {file: blob for file, blob in blobs.items() if CHECKSUM.fullmatch(blob)}
         if not blobs:
-            raise HubError(f"{folder}: its files are no links to blobs named by their checksums; there is nothing to verify")
-        damaged = [f for f, blob in blobs.items() if digest(folder / f, "sha256" if len(blob) == 64 else "sha1") != blob]
+            raise HubError(
+                f"{folder}: its files are no links to blobs named by their checksums; there is nothing to verify"
+            )
+        damaged = [
+            f for f, blob in blobs.items() if digest(folder / f, "sha256" if len(blob) == 64 else "sha1") != blob
+        ]
     else:
         raise ModelNameError(f"{name} is not on this disk. {what_works()}")
     if damaged:

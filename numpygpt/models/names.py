@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from numpygpt.models import cache
+from numpygpt.models.repos import OFFICIAL, HubError
 
 FETCH = f"{cache.COMMAND} download gpt2"
 PACKAGE = Path(__file__).parents[1]
@@ -25,8 +26,8 @@ def find_or_download(name_or_folder: str | os.PathLike[str]) -> Path:
 
     try:
         return hub.download(name)
-    except cache.HubError as error:
-        if name not in cache.OFFICIAL:
+    except HubError as error:
+        if name not in OFFICIAL:
             error.args = (f"{error} (There is no folder {name} either.)",)
         raise
 
