@@ -54,7 +54,7 @@ def flatten(params: Params) -> Tensors:
         if isinstance(branch, list):
             branch = {str(i): item for i, item in enumerate(branch)}
         if isinstance(branch, dict):
-            tensors |= {f"{name}.{rest}": tensor for rest, tensor in flatten(branch).items()}
+            tensors.update({f"{name}.{rest}": tensor for rest, tensor in flatten(branch).items()})
         else:
             tensors[name] = branch
     return tensors

@@ -115,7 +115,7 @@ def parameter_shapes(config: GPT2Config) -> dict[str, tuple[int, ...]]:
         for name, weight in block.items():
             shapes[f"h.{layer}.{name}.weight"] = weight
             shapes[f"h.{layer}.{name}.bias"] = weight[-1:]
-    shapes |= {"ln_f.weight": (n_embd,), "ln_f.bias": (n_embd,)}
+    shapes.update({"ln_f.weight": (n_embd,), "ln_f.bias": (n_embd,)})
     if not config.tie_word_embeddings:
         shapes["lm_head.weight"] = (config.vocab_size, n_embd)
     return shapes

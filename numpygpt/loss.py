@@ -107,12 +107,12 @@ def text_loss(
     if not text:
         raise ValueError("the text is empty: there is no token to predict")
     ids = [tokenizer.eot_id, *tokenizer.encode(text)]
-    nats = 0.0
+    sums = []
     with tqdm(total=len(ids) - 1, unit=" tokens", disable=not progress, leave=False) as bar:
         for losses in token_losses(ids, model, n_ctx=n_ctx, stride=stride):
-            nats += float(losses.sum(dtype=np.float64))
+            sums.append(float(losses.sum(dtype=np.float64)))
             bar.update(losses.size)
-    return TextLoss(nats, len(ids) - 1, len(text.encode()))
+    return TextLoss(math.fsum(sums), len(ids) - 1, len(text.encode()))
 
 
 def _read(path: str) -> str:

@@ -39,10 +39,10 @@ def generate(
 ) -> Iterator[list[Continuation]]:
     """Continue prompts as the engine's `generate` does, by a decode loop for each."""
     model = partial(gpt2, config=config, **params)
-    rng = np.random.default_rng(seed)
-    options |= {"max_new_tokens": max_new_tokens, "n_ctx": config.n_ctx, "seed": rng}
+    limits = {"max_new_tokens": max_new_tokens, "n_ctx": config.n_ctx, "eos_token_id": eos_token_id}
+    options = {**options, **limits, "seed": np.random.default_rng(seed)}
     texts = [Continuation(list(prompt)) for prompt in prompts for _ in range(num_return_sequences)]
-    loops = [book.generate(text.prompt, model, eos_token_id=eos_token_id, **options) for text in texts]
+    loops = [book.generate(text.prompt, model, **options) for text in texts]
     yield texts
     while going_on := [i for i, text in enumerate(texts) if text.finish_reason is None]:
         for i in going_on:

@@ -1,18 +1,27 @@
-"""What tests share: the reference model, and what `transformers` computed with it."""
+"""What tests share: the reference model, a model folder, a hub with an empty cache, and a text to learn from."""
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from hub_checks import FILES, NAME, SETTINGS
+from hub_server import HubServer
+from model_folders import OFFICIAL_CONFIG, TOKENIZER, causal_mask, random_params, write_safetensors
 from random_models import REFERENCE
 
 from numpygpt import GPT2
-from numpygpt.models import cache
+from numpygpt.arrays import flatten
+from numpygpt.models import cache as models_cache
+from numpygpt.models import connection, hub
+from numpygpt.models.tokenizer_files import save_tokenizer
 from numpygpt.safetensors import load_file
 
-OFFICIAL_ON_DISK = cache.find("gpt2")  # now, for tests may point the cache elsewhere
+OFFICIAL_ON_DISK = models_cache.find("gpt2")  # now, for tests may point the cache elsewhere
 
 
 @pytest.fixture(scope="session")
@@ -37,3 +46,48 @@ def official() -> GPT2:
             "`python -m numpygpt.models download gpt2`"
         )
     return GPT2.from_pretrained(folder)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """A model folder with the layout of OpenAI's official one, its tensors in no order and its data at odd bytes."""
+    folder = tmp_path / "source"
+    folder.mkdir()
+    tensors = flatten(random_params()) | {f"h.{layer}.attn.bias": causal_mask() for layer in range(2)}
+    shuffled = {name: tensors[name] for name in sorted(tensors, key=lambda name: name[::-1])}
+    write_safetensors(folder / "model.safetensors", shuffled, odd=True)
+    (folder / "config.json").write_text(json.dumps(OFFICIAL_CONFIG))
+    save_tokenizer(TOKENIZER, folder)
+    return folder
+
+
+@pytest.fixture
+def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Empty caches in a folder of the test's own, no settings of the user's, and little patience."""
+    for setting in SETTINGS:
+        monkeypatch.delenv(setting, raising=False)
+    monkeypatch.setenv("NUMPYGPT_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:1")
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)  # no test cuts the power, and disks take their time
+    monkeypatch.setattr(connection, "BACKOFF_SECONDS", 0.001)
+    monkeypatch.setattr(connection, "READ_SECONDS", 0.25)
+    monkeypatch.setattr(hub, "CHUNK_BYTES", 2**12)
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch, cache: Path) -> Iterator[HubServer]:
+    """A hub with one model, which `HF_ENDPOINT` points to."""
+    with HubServer() as server:
+        server.add(NAME, FILES)
+        monkeypatch.setenv("HF_ENDPOINT", server.url)
+        yield server
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> str:
+    """120 items of a few words, all different."""
+    path = tmp_path / "text.txt"
+    path.write_text("\n<|endoftext|>\n".join(f"{n} sheep jump.\nThen {n + 1} sleep." for n in range(120)))
+    return str(path)

@@ -22,6 +22,7 @@ from random_models import REFERENCE
 
 from numpygpt import GPT2, Tokenizer
 from numpygpt.loss import cross_entropy, text_loss
+from numpygpt.models.tokenizer_files import load_tokenizer
 from numpygpt.safetensors import SafetensorsFile, load_file
 from numpygpt.train.text import HELD_OUT_EVERY, read_pieces
 
@@ -163,7 +164,7 @@ def test_the_card_gives_the_loss_of_the_held_out_part(card: str, monkeypatch: py
     if not folder:
         pytest.skip("the environment variable NUMPYGPT_CORPUS names no folder with the texts of the training")
     texts = dict.fromkeys(re.findall(r"corpus/(\S+\.txt)", card))
-    tokenizer = Tokenizer.load(STORIES)
+    tokenizer: Tokenizer = load_tokenizer(STORIES, Tokenizer)
     items = [item for n, item in read_pieces([Path(folder, text) for text in texts]) if (n + 1) % HELD_OUT_EVERY == 0]
     ids = np.concatenate([[tokenizer.eot_id, *tokenizer.encode(item)] for item in items])
     assert len(ids) == figure(card, "N tokens \\(")

@@ -27,7 +27,8 @@ def backwards_logits(ids: Any, params: Any, config: GPT2Config) -> Array:
     """The logits of backward's forward pass, which returns no more than a loss."""
     x, _ = backward.forward_residual_stream(np.atleast_1d(ids), params, config, backward.Dropout())
     normed = layers.layer_norm(x, **params["ln_f"], eps=config.layer_norm_epsilon)
-    return normed @ params.get("lm_head", params["wte"])["weight"].T
+    logits: Array = normed @ params.get("lm_head", params["wte"])["weight"].T
+    return logits
 
 
 @st.composite

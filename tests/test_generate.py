@@ -14,7 +14,7 @@ from numpygpt.sampling import Sampling
 
 CONFIG = GPT2Config(vocab_size=300, n_ctx=64, n_embd=32, n_layer=2, n_head=4)
 PARAMS = random_params(CONFIG, scale=0.3, dtype=float)  # float64: no two logits so close that rounding decides
-MODEL = partial(gpt2, **PARAMS, n_head=CONFIG.n_head)
+MODEL: Any = partial(gpt2, **PARAMS, n_head=CONFIG.n_head)
 PROMPTS = [[7], [3, 1, 4, 1, 5, 9, 2, 6], list(range(40))]
 
 

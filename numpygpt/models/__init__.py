@@ -1,0 +1,1 @@
+"""A model's name or folder -> its configuration, parameters and tokenizer."""

@@ -40,7 +40,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
 
 def main() -> None:
     """Compute and write."""
-    tensors = {}
+    tensors: dict[str, Any] = {}
     for name, options in CONFIGS.items():
         config = GPT2Config(**options)
         ids = random_ids(config, 2, config.n_ctx)

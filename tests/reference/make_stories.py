@@ -16,6 +16,7 @@ import transformers
 
 from numpygpt.models.tokenizer_files import load_tokenizer
 from numpygpt.safetensors import save_file
+from numpygpt.tokenizer import Tokenizer
 
 HERE = Path(__file__).parent
 STORIES = HERE.parents[1] / "weights" / "stories"
@@ -24,7 +25,7 @@ N_NEW = 40
 
 
 def main() -> None:
-    tokenizer = load_tokenizer(STORIES)
+    tokenizer: Tokenizer = load_tokenizer(STORIES)
     model = transformers.GPT2LMHeadModel.from_pretrained(STORIES, dtype=torch.float32).eval()
     story = [tokenizer.eot_id, *tokenizer.encode((HERE / "story.txt").read_text(encoding="utf-8"))]
     prompt = torch.tensor([tokenizer.encode("Once upon a time")])
