@@ -43,7 +43,7 @@ def stories() -> GPT2:
 @pytest.fixture(scope="module")
 def reference() -> dict[str, Any]:
     """What `transformers` computed with these very weights."""
-    path = REFERENCE / "stories.safetensors"
+    path = STORIES / "reference.safetensors"
     weights = hashlib.sha256((STORIES / "model.safetensors").read_bytes()).hexdigest()
     assert SafetensorsFile(path).metadata["weights"] == weights, "run python tests/reference/make_stories.py"
     return dict(load_file(path))
@@ -200,7 +200,7 @@ def test_the_command_uses_it_offline_where_no_model_is_on_disk(
     nowhere = {name: str(tmp_path / name) for name in ("NUMPYGPT_HOME", "HF_HOME", "XDG_CACHE_HOME", "HOME")}
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGINGFACE_"))}
     result = subprocess.run(
-        [sys.executable, "-m", "numpygpt", PROMPT],
+        [sys.executable, "-m", "numpygpt", "-n", "40", PROMPT],
         env=kept | nowhere | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)]), "PYTHONUTF8": "1"},
         cwd=tmp_path,
         capture_output=True,

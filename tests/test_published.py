@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+import numpygpt
 from numpygpt import GPT2, Tokenizer, layers, transformer_block
 
-PUBLISHED = json.loads((Path(__file__).parent / "reference" / "published-gpt2.json").read_text(encoding="utf-8"))
+PUBLISHED = json.loads((Path(numpygpt.__file__).parent / "data" / "published-gpt2.json").read_text(encoding="utf-8"))
 EXPLAINER = PUBLISHED["transformer_explainer"]["examples"]
 GREEDY = PUBLISHED["transformers_tests"]["greedy"]
 

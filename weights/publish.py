@@ -3,7 +3,7 @@
     pip install -e ".[reference,figures]" && python weights/publish.py RUN_FOLDER
 
 writes `weights/stories/`: the model folder with float16 weights, the loss curve, the authors of the texts and the
-model card, every number of which is measured here or read from the run; and `tests/reference/stories.safetensors`,
+model card, every number of which is measured here or read from the run; and `weights/stories/reference.safetensors`,
 what `transformers` computes with these weights. The texts that the run was trained on must still be at hand.
 """
 

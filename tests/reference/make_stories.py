@@ -2,9 +2,9 @@
 
     pip install -e ".[reference]" && python tests/reference/make_stories.py
 
-writes `stories.safetensors`: two sequences as long as the context window, the one `story.txt` over and over and the
-other random ids; their logits at a few positions; the mean loss of `story.txt`; and the greedy continuation of
-"Once upon a time".
+writes `reference.safetensors` beside them: two sequences as long as the context window, the one `story.txt` over and
+over and the other random ids; their logits at a few positions; the mean loss of `story.txt`; and the greedy
+continuation of "Once upon a time".
 """
 
 import hashlib
@@ -55,7 +55,7 @@ def main() -> None:
         "torch": torch.__version__,
         "transformers": transformers.__version__,
     }
-    save_file({name: tensor.numpy() for name, tensor in expected.items()}, HERE / "stories.safetensors", metadata)
+    save_file({name: tensor.numpy() for name, tensor in expected.items()}, STORIES / "reference.safetensors", metadata)
 
 
 if __name__ == "__main__":

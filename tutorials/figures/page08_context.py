@@ -18,7 +18,7 @@ WINDOWS = [2, 4, 8, 16, 32, 64, 128, 256]
 def data() -> dict[str, Any]:
     """Score every token of page 8's story in windows of several sizes, which slide by half their size."""
     model = GPT2.from_pretrained(ROOT / "weights" / "stories")
-    story = (ROOT / "tutorials" / "08-story.txt").read_text(encoding="utf-8")
+    story = (ROOT / "numpygpt" / "data" / "bruno.txt").read_text(encoding="utf-8")
     ids = [model.tokenizer.eot_id, *model.tokenizer.encode(story)]
     losses = [
         np.concatenate(list(token_losses(ids, model.logits, n_ctx=window, stride=window // 2))) for window in WINDOWS

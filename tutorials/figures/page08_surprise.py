@@ -19,7 +19,7 @@ N_TOKENS = 44
 def data() -> dict[str, Any]:
     """Score the first tokens of page 8's story."""
     model = GPT2.from_pretrained(ROOT / "weights" / "stories")
-    story = (ROOT / "tutorials" / "08-story.txt").read_text(encoding="utf-8")
+    story = (ROOT / "numpygpt" / "data" / "bruno.txt").read_text(encoding="utf-8")
     ids = [model.tokenizer.eot_id, *model.tokenizer.encode(story)[:N_TOKENS]]
     losses = cross_entropy(model.logits(ids[:-1]), ids[1:])
     return {"token": [model.tokenizer.decode([token]) for token in ids[1:]], "bits": losses / np.float32(math.log(2))}
