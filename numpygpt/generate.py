@@ -22,7 +22,7 @@ def generate(
     sampling: Sampling = Sampling(),  # noqa: B008 - it cannot change
     eos_token_id: int | None = None,
     n_vocab: int | None = None,
-    seed: int | np.random.Generator | None = None,
+    seed: int | list[int] | np.random.Generator | None = None,
 ) -> Iterator[int]:
     """Continue a prompt: yield one new token id after the other.
 
@@ -39,7 +39,7 @@ def generate(
     ids = list(prompt)
     for _ in range(min(max_new_tokens, n_ctx - len(prompt))):
         logits = model(ids)[-1:, :n_vocab]  # [1, n_vocab]: what comes after the last position is yet unknown
-        [next_id] = sampling.choose(logits, [ids], rng).tolist()
+        [next_id] = sampling.choose(logits, [ids], [rng]).tolist()
         if next_id == eos_token_id:
             return
         ids.append(next_id)

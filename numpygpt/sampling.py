@@ -15,6 +15,7 @@ from numpygpt.arrays import Array
 from numpygpt.layers import softmax
 
 COLDEST = 1e-9  # a lower temperature leaves a chance to the likeliest token alone, and logits divided by it overflow
+HOTTEST = 1e30  # a higher one makes no difference: all tokens are equally likely
 
 
 def apply_repetition_penalty(logits: Array, previous_ids: Sequence[ArrayLike], penalty: float) -> Array:
@@ -141,15 +142,17 @@ class Sampling:
         if self.is_greedy:
             return logits
         if self.temperature is not None:
-            logits = apply_temperature(logits, self.temperature)
+            logits = apply_temperature(logits, min(self.temperature, HOTTEST))
         if self.top_k:
             logits = apply_top_k(logits, self.top_k)
         if self.top_p is not None and self.top_p < 1:
             logits = apply_top_p(logits, self.top_p)
         return logits
 
-    def choose(self, logits: Array, previous_ids: Sequence[ArrayLike], rng: np.random.Generator) -> NDArray[np.intp]:
-        """Choose the next token of each sequence; logits: [n_sequence, n_vocab] -> [n_sequence].
+    def choose(
+        self, logits: Array, previous_ids: Sequence[ArrayLike], rngs: Sequence[np.random.Generator]
+    ) -> NDArray[np.intp]:
+        """Choose the next token of each sequence, by a generator of its own: logits [n_sequence, n_vocab] -> ids.
 
         Raises ValueError where the logits are no numbers: a choice among them would only look like one.
         """
@@ -161,4 +164,4 @@ class Sampling:
             )
         if self.is_greedy:
             return np.asarray(logits.argmax(axis=-1))
-        return sample(logits, rng)
+        return np.array([sample(row, rng) for row, rng in zip(logits, rngs, strict=True)])

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from numpygpt.tokenizer import Tokenizer
 
 # Why a sequence ended
-ENDED = "end of text"  # the model chose <|endoftext|>
+ENDED = "end of text"  # the model chose the token that ends texts
 STOP_STRING = "stop string"
 MAX_NEW_TOKENS = "max_new_tokens"
+MAX_LENGTH = "max_length"
 CONTEXT_WINDOW = "context window"  # prompt and new tokens fill it
 
 
@@ -27,7 +28,7 @@ class TextStream:
     """The text that streams from one sequence's tokens as they arrive.
 
     `text` is what is certain of it, `piece` what the last step added to it. Text that may turn out to begin a stop
-    string, and bytes that do not make a character yet, wait for the tokens that decide.
+    string, and bytes that do not make a character yet, wait for the tokens that decide. Special tokens are no text.
     """
 
     def __init__(self, continuation: Continuation, tokenizer: Tokenizer, stop_strings: Sequence[str]) -> None:
@@ -35,7 +36,11 @@ class TextStream:
         self.text = self.piece = self._waiting = ""
         self._stop_strings = stop_strings
         self._decoder = tokenizer.decoder()
+        self._special_ids = set(tokenizer.special_tokens.values())
         self._n_read = 0
+
+    def __repr__(self) -> str:
+        return f"<TextStream: {self.n_tokens} tokens, {self.finish_reason or 'growing'}: {self.text!r}>"
 
     @property
     def finish_reason(self) -> str | None:
@@ -51,7 +56,7 @@ class TextStream:
         """Take up the tokens that have arrived since the last call."""
         new_ids = self.continuation.ids[self._n_read :]
         self._n_read += len(new_ids)
-        self._waiting += "".join(map(self._decoder.feed, new_ids))
+        self._waiting += "".join(self._decoder.feed(i) for i in new_ids if i not in self._special_ids)
         if self.finish_reason is not None:
             self._waiting += self._decoder.flush()
         stops = [at for stop in self._stop_strings if (at := self._waiting.find(stop)) >= 0]

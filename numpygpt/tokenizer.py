@@ -115,12 +115,13 @@ class Tokenizer:
 
     def _encode_ordinary(self, text: str) -> Iterable[int]:
         """Encode a text without special tokens, by the three steps."""
-        for word in self._words(text):
+        for word in self.split(text):
             *_, parts = self.merge_steps(word)
             yield from (self.vocab[part] for part in parts)
 
     @staticmethod
-    def _words(text: str) -> Iterable[str]:
+    def split(text: str) -> Iterable[str]:
+        """Cut a text into words: step 1."""
         return (match[0] for match in regex.finditer(WORD, text))
 
     def merge_steps(self, word: str | bytes) -> Iterator[list[bytes]]:
@@ -155,6 +156,11 @@ class Tokenizer:
         except KeyError:
             raise ValueError(f"token id {token_id} is outside this vocabulary of {self.n_vocab} tokens") from None
 
+    @property
+    def unused_ids(self) -> list[int]:
+        """The ids below `n_vocab` that no token has: none here, but some checkpoints leave gaps."""
+        return sorted(set(range(self.n_vocab)) - self._bytes.keys()) if len(self._bytes) < self.n_vocab else []
+
     def decoder(self) -> IncrementalDecoder:
         """Make a decoder for ids that come one at a time; see `IncrementalDecoder`."""
         return IncrementalDecoder(self)
@@ -175,7 +181,7 @@ class Tokenizer:
         if vocab_size < len(BYTES) + 1:
             raise ValueError(f"vocab_size is {vocab_size}; the 256 bytes and {END_OF_TEXT} alone take 257")
         text.encode()
-        words = {word.encode(): count for word, count in Counter(cls._words(text)).items()}
+        words = {word.encode(): count for word, count in Counter(cls.split(text)).items()}
         return cls(cls._learn_merges(words, vocab_size - len(BYTES) - 1))
 
     @staticmethod

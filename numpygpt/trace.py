@@ -23,6 +23,17 @@ from numpygpt.layers import (
 Hook = Callable[[str, Array], "Array | None"]
 
 
+class Activations(dict[str, Array]):
+    """Arrays by name, which shows itself as names and shapes."""
+
+    def __repr__(self) -> str:
+        return "\n".join(f"{name:26} {list(array.shape)}" for name, array in self.items())
+
+    def _repr_html_(self) -> str:
+        rows = "".join(f"<tr><td>{name}</td><td>{list(array.shape)}</td></tr>" for name, array in self.items())
+        return f"<table>{rows}</table>"
+
+
 def trace(
     ids: ArrayLike,
     wte: Tensors,
@@ -33,7 +44,7 @@ def trace(
     *,
     config: GPT2Config,
     hook: Hook | None = None,
-) -> dict[str, Array]:
+) -> Activations:
     """Run the model and return every activation on the way to the logits, in the order in which it is computed.
 
     ids: [..., n_seq] -> arrays by name. Call it as `trace(ids, **params, config=config)`.
@@ -73,7 +84,7 @@ def trace(
     >>> np.array_equal(silent["h.1"], kept["h.0"] + kept["h.1.attn"])
     True
     """
-    kept: dict[str, Array] = {}
+    kept = Activations()
 
     def keep(name: str, array: Array) -> Array:
         changed = None if hook is None else hook(name, array)

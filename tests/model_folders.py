@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import random_models
 
 from numpygpt.arrays import Array, Params, flatten, unflatten
 from numpygpt.config import GPT2Config, parameter_shapes
 from numpygpt.engine import Tokenizer, gpt2
+from numpygpt.models import checkpoint
 from numpygpt.safetensors import SafetensorsFile
 
 Tensors = dict[str, Array]
@@ -114,3 +116,17 @@ def sparse_folder(folder: Path, config: GPT2Config, kind: str, extra: dict[str, 
         file.write(struct.pack("<Q", len(text)) + text)
         file.truncate(8 + len(text) + end)
     return end
+
+
+def chat_folder(folder: Path, template: str | list[Any] | None = None, **settings: Any) -> Path:
+    """A model whose texts `<|im_end|>` ends, with a chat template in `tokenizer_config.json`."""
+    special = {"<|endoftext|>": 299, "<|im_start|>": 300, "<|im_end|>": 301}
+    tokenizer = Tokenizer(Tokenizer().merges[:43], special_tokens=special)
+    config = GPT2Config(vocab_size=302, n_ctx=256, n_embd=16, n_layer=1, n_head=1)
+    checkpoint.save(folder, config, random_models.random_params(config), tokenizer)
+    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": [299, 301]}))
+    settings = {"bos_token": "<|endoftext|>", "eos_token": "<|endoftext|>", **settings} | (
+        {} if template is None else {"chat_template": template}
+    )
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    return folder

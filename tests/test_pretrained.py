@@ -160,7 +160,7 @@ def test_half_a_character_in_a_prompt_is_an_error(method: Callable[..., Any]) ->
 
 def test_a_stream_is_one_text() -> None:
     with pytest.raises(ValueError, match="num_return_sequences must be 1 for a stream"):
-        MODEL.stream("The", num_return_sequences=2, temperature=1.0)
+        MODEL.stream("The", num_return_sequences=2, temperature=1.0)  # type: ignore[call-arg]
 
 
 @pytest.mark.parametrize("prompt", [None, 5, b"The", ["The", 5], [["The"]]])
@@ -220,12 +220,12 @@ def test_a_missing_folder_and_one_that_is_not_a_model_are_errors(tmp_path: Path)
 def test_the_default_model_is_the_official_one_and_else_the_embedded_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    embedded = tmp_path / "embedded"
-    monkeypatch.setattr(names, "EMBEDDED_MODEL", [tmp_path / "wheel", embedded])
+    monkeypatch.setattr(names, "EMBEDDED_FOLDERS", [tmp_path / "wheel", tmp_path / "checkout"])
     monkeypatch.setattr(cache, "find", lambda name: None)
     with pytest.raises(FileNotFoundError, match="no model is on this disk yet"):
         names.default_model()
-    embedded.mkdir()
-    assert names.default_model() == embedded
+    (tmp_path / "checkout" / "stories").mkdir(parents=True)
+    assert names.default_model() == "stories"
+    assert names.find_or_download("stories") == tmp_path / "checkout" / "stories"
     monkeypatch.setattr(cache, "find", lambda name: tmp_path / name)
-    assert names.default_model() == tmp_path / "gpt2"
+    assert names.default_model() == "gpt2"

@@ -208,7 +208,7 @@ def test_sampling_draws_from_what_its_filter_leaves() -> None:
     logits = np.broadcast_to(random_logits(3) / 6, (n_draws, N_VOCAB))
     ids = [[5, 7, 9]] * n_draws
     probabilities = softmax(sampling.filter(logits[:1], ids[:1]))[0]
-    counts = np.bincount(sampling.choose(logits, ids, np.random.default_rng(0)), minlength=N_VOCAB)
+    counts = np.bincount(sampling.choose(logits, ids, [np.random.default_rng(0)] * len(ids)), minlength=N_VOCAB)
     assert 1 < np.count_nonzero(probabilities) <= 4
     np.testing.assert_allclose(counts / n_draws, probabilities, atol=0.01)
     assert not counts[probabilities == 0].any()
@@ -243,4 +243,4 @@ def test_one_row_and_several_are_drawn_alike() -> None:
 
 def test_greedy_takes_the_first_of_the_likeliest() -> None:
     logits = np.array([[1.0, 3.0, 3.0], [5.0, 0.0, 5.0]])
-    assert Sampling().choose(logits, [[0], [0]], np.random.default_rng(0)).tolist() == [1, 0]
+    assert Sampling().choose(logits, [[0], [0]], [np.random.default_rng(0)] * 2).tolist() == [1, 0]

@@ -37,7 +37,7 @@ def random_logits(seed: int, n_sequence: int = 1) -> Array:
 def test_when_the_choice_is_greedy(options: dict[str, Any], is_greedy: bool) -> None:
     sampling = Sampling(**options)
     assert sampling.is_greedy is is_greedy
-    chosen = {int(sampling.choose(random_logits(1) / 20, [[0]], np.random.default_rng(s))[0]) for s in range(30)}
+    chosen = {int(sampling.choose(random_logits(1) / 20, [[0]], [np.random.default_rng(s)])[0]) for s in range(30)}
     assert (chosen == {int(random_logits(1).argmax())}) is is_greedy
 
 
@@ -47,13 +47,13 @@ def test_a_very_low_temperature_is_greedy_without_a_warning(temperature: float, 
     logits: Array = random_logits(2, n_sequence=3).astype(dtype) * 10
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        chosen = Sampling(temperature=temperature).choose(logits, [[0]] * 3, np.random.default_rng(0))
+        chosen = Sampling(temperature=temperature).choose(logits, [[0]] * 3, [np.random.default_rng(0)] * 3)
     assert chosen.tolist() == logits.argmax(axis=-1).tolist()
 
 
 def test_a_very_high_temperature_draws_every_token() -> None:
     logits = np.broadcast_to(random_logits(0).astype(np.float32), (2000, N_VOCAB))
-    chosen = Sampling(temperature=1e30).choose(logits, [[0]] * 2000, np.random.default_rng(0))
+    chosen = Sampling(temperature=1e30).choose(logits, [[0]] * 2000, [np.random.default_rng(0)] * 2000)
     assert set(chosen.tolist()) == set(range(N_VOCAB))
 
 
@@ -63,7 +63,7 @@ def test_logits_that_are_not_numbers_are_an_error_and_no_text(sampling: Sampling
     logits = random_logits(0, n_sequence=2)
     logits[1, 4] = bad
     with pytest.raises(ValueError, match="logits"):
-        sampling.choose(logits, [[0], [0]], np.random.default_rng(0))
+        sampling.choose(logits, [[0], [0]], [np.random.default_rng(0)] * 2)
 
 
 BEYOND = [-1, -0.5, float("nan"), float("inf"), -float("inf")]

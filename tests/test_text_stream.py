@@ -39,7 +39,7 @@ def follow(patch: pytest.MonkeyPatch, continuations: Mapping[str, str | list[int
         for prompt, text in continuations.items()
     }
 
-    def choose(self: Sampling, logits: Any, previous_ids: list[list[int]], rng: Any) -> Any:
+    def choose(self: Sampling, logits: Any, previous_ids: list[list[int]], rngs: Any) -> Any:
         chosen = []
         for ids in previous_ids:
             (prompt,) = (prompt for prompt in scripts if tuple(ids[: len(prompt)]) == prompt)

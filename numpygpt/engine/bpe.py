@@ -61,10 +61,11 @@ class Tokenizer(tokenizer.Tokenizer):
         self._seen = _SeenWords(self._encode_word)
 
     def _encode_ordinary(self, text: str) -> Iterable[int]:
-        return chain.from_iterable(map(self._seen.__getitem__, self._words(text)))
+        return chain.from_iterable(map(self._seen.__getitem__, self.split(text)))
 
     @staticmethod
-    def _words(text: str) -> Iterable[str]:
+    def split(text: str) -> Iterable[str]:
+        """Cut a text into words, a few paragraphs at a time."""
         blocks = map(itemgetter(0), _BLOCK.finditer(text))
         return chain.from_iterable(_word_pattern(block.isascii()).findall(block) for block in blocks)
 

@@ -50,6 +50,11 @@ class KVCache:
         shape = (*self.batch_shape, config.n_head, self.n_ctx, config.n_embd // config.n_head)
         self.memory = np.empty((config.n_layer, 2, *shape), dtype)  # in one piece, so that NumPy asks for large pages
 
+    def __repr__(self) -> str:
+        return (
+            f"<KVCache: {self.n_seq} of {self.n_ctx} positions, batch {self.batch_shape}, {self.memory.nbytes:,} bytes>"
+        )
+
     def layer(self, number: int) -> LayerCache:
         """Return one layer's part, for one pass of the model."""
         keys, values = self.memory[number]

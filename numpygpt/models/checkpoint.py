@@ -19,7 +19,7 @@ import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -41,13 +41,14 @@ RENAMED = {  # transformers writes the first of these and takes them all; what i
     "num_hidden_layers": "n_layer",
     "num_attention_heads": "n_head",
 }
+IDS = ("bos_token_id", "eos_token_id", "pad_token_id")  # of config.json: no part of the arithmetic, but carried over
 REFUSED: dict[str, Any] = {  # options that would change the arithmetic, and the value that leaves it as it is
     "add_cross_attention": False,
     "is_encoder_decoder": False,
     "pruned_heads": {},
     "quantization_config": None,
 }
-KEPT = (  # of a folder that is converted, as they are
+KEPT = (  # of a folder that is converted or saved anew, as they are
     "vocab.json",
     "merges.txt",
     "added_tokens.json",
@@ -91,16 +92,18 @@ def save(
     *,
     dtype: DTypeLike | None = None,
     overwrite: bool = False,
+    source: str | os.PathLike[str] | None = None,
 ) -> None:
     """Save a model folder that this package, `transformers` and what reads its folders can open.
 
-    `dtype` casts the tensors, `np.float16` for half the size on disk. The folder appears when it is complete;
+    What else the folder `source` says, of the tokenizer, of generation and of chats, is carried over. `dtype` casts the
+    tensors, `np.float16` for half the size on disk. The folder appears when it is complete;
     with `overwrite`, the files of an existing one are replaced one by one.
 
     Raises FileExistsError where the folder exists, and ValueError where a tensor's name, shape or type or the
     tokenizer's size contradicts the config.
     """
-    folder = _expand(folder)
+    folder, kept = _expand(folder), None if source is None else _expand(source)
     tensors = {name: np.asarray(tensor) for name, tensor in flatten(params).items()}
     for name, tensor in tensors.items():
         kind = tensor.dtype if dtype is None else np.dtype(dtype)
@@ -109,10 +112,12 @@ def save(
     check_shapes({name: tensor.shape for name, tensor in tensors.items()}, config, "params")
     _check_vocabulary(tokenizer, config, "params")
     with atomic_folder(folder, overwrite=overwrite) as beside:
-        _write_model(beside, config, tensors, tokenizer, dtype)
-        if tokenizer is not None:
-            named = {"tokenizer_class": "GPT2Tokenizer", "model_max_length": config.n_ctx}
-            _write_json(beside / "tokenizer_config.json", named)
+        _write_model(beside, config, tensors, tokenizer, dtype, _ids(kept))
+        copied = _copy_kept(kept, beside)
+        if tokenizer is not None and not copied:
+            if not (beside / "tokenizer_config.json").exists():
+                named = {"tokenizer_class": "GPT2Tokenizer", "model_max_length": config.n_ctx}
+                _write_json(beside / "tokenizer_config.json", named)
             tokenizer_files.save_tokenizer(tokenizer, beside)
         written = {path.name for path in beside.iterdir()}
     for name in {INDEX, *KEPT} - written:  # of an older model, which would speak against the new one
@@ -134,10 +139,8 @@ def convert(source: str | os.PathLike[str], destination: str | os.PathLike[str])
     places = find_tensors(source, config)
     tokenizer = load_tokenizer(source, config)
     with atomic_folder(destination) as beside:
-        _write_model(beside, config, LazyTensors(places), tokenizer, np.float32)
-        for name in KEPT:
-            if (source / name).is_file():
-                shutil.copyfile(source / name, beside / name)
+        _write_model(beside, config, LazyTensors(places), tokenizer, np.float32, _ids(source))
+        _copy_kept(source, beside)
 
 
 def load_config(folder: str | os.PathLike[str]) -> GPT2Config:
@@ -192,6 +195,38 @@ def load_tokenizer(
     return tokenizer
 
 
+def load_eos_token_id(folder: str | os.PathLike[str]) -> list[int] | None:
+    """Read which tokens end a text: `generation_config.json` says it, else `config.json`, else nobody (None).
+
+    Raises CheckpointError where it is neither an id nor a list of them.
+    """
+    for name in ("generation_config.json", "config.json"):
+        path = _expand(folder) / name
+        said = read_json(path).get("eos_token_id") if path.is_file() else None
+        if said is not None:
+            ids = said if isinstance(said, list) else [said]
+            if not all(type(token_id) is int and token_id >= 0 for token_id in ids):
+                raise CheckpointError(f"{path}: eos_token_id must be a token id or a list of them, not {said!r}")
+            return ids
+    return None
+
+
+def _ids(folder: Path | None) -> dict[str, Any]:
+    """Read the ids of a folder's `config.json` that mark the beginning and the end of texts, and padding."""
+    if folder is None or not (folder / "config.json").is_file():
+        return {}
+    options = read_json(folder / "config.json")
+    return {name: options[name] for name in IDS if name in options}
+
+
+def _copy_kept(source: Path | None, destination: Path) -> bool:
+    """Copy what is kept as it is, and tell whether a tokenizer is among it."""
+    names = [name for name in KEPT if source is not None and (source / name).is_file()]
+    for name in names:
+        shutil.copyfile(cast(Path, source) / name, destination / name)
+    return "vocab.json" in names or "tokenizer.json" in names
+
+
 def _check_vocabulary(tokenizer: Tokenizer | None, config: GPT2Config, where: str) -> None:
     if tokenizer is not None and tokenizer.n_vocab > config.vocab_size:
         raise CheckpointError(
@@ -210,7 +245,12 @@ def _check_type(value: Any, field: dataclasses.Field[Any], path: Path) -> None:
 
 
 def _write_model(
-    folder: Path, config: GPT2Config, tensors: Mapping[str, Array], tokenizer: Tokenizer | None, dtype: DTypeLike | None
+    folder: Path,
+    config: GPT2Config,
+    tensors: Mapping[str, Array],
+    tokenizer: Tokenizer | None,
+    dtype: DTypeLike | None,
+    ids: dict[str, Any],
 ) -> None:
     options = {
         "architectures": ["GPT2LMHeadModel"],
@@ -220,7 +260,7 @@ def _write_model(
     }
     if tokenizer is not None:
         options |= {"bos_token_id": tokenizer.eot_id, "eos_token_id": tokenizer.eot_id}
-    _write_json(folder / "config.json", options)
+    _write_json(folder / "config.json", options | ids)
     save_file(tensors, folder / WEIGHTS, {"format": "pt"}, dtype=dtype)  # transformers wants this "format"
 
 

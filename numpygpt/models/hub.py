@@ -41,7 +41,13 @@ from numpygpt.models.stored import INDEX, WEIGHTS
 
 ABANDONED_SECONDS = 600.0  # a partial file of another computer, on a shared disk, that nobody writes to
 CHUNK_BYTES = 2**16
-OPTIONAL = ("added_tokens.json", "tokenizer_config.json", "special_tokens_map.json", "generation_config.json")
+OPTIONAL = (
+    "added_tokens.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "generation_config.json",
+    "chat_template.jinja",
+)
 
 
 def download(name: str, *, progress: bool = True) -> Path:

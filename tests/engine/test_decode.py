@@ -152,10 +152,10 @@ def test_the_sequences_of_a_prompt_each_continue_their_own_tokens(monkeypatch: p
     """Forced apart at their first tokens and greedy from there, they go on as a prompt with that token would."""
     choose = Sampling.choose
 
-    def apart_then_greedy(self: Sampling, logits: Array, previous_ids: list[Any], rng: np.random.Generator) -> Any:
+    def apart_then_greedy(self: Sampling, logits: Array, previous_ids: list[Any], rngs: Any) -> Any:
         if len(previous_ids[-1]) == len(PROMPTS[1]):
             return np.arange(len(previous_ids))
-        return choose(Sampling(), logits, previous_ids, rng)
+        return choose(Sampling(), logits, previous_ids, rngs)
 
     monkeypatch.setattr(Sampling, "choose", apart_then_greedy)
     prompts = [PROMPTS[2], PROMPTS[1]]
