@@ -7,9 +7,11 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
+FAILURE = 1  # the exit status where disk, network or memory will not do
 MISTAKE = 2  # the exit status of a command that was asked for something it cannot do
+MISTAKEN = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError)  # a wrong path
 INTERRUPTED = 130  # as shells report a program that Ctrl-C ended: 128 + SIGINT
 
 
@@ -57,12 +59,18 @@ def number(kind: type[int] | type[float], minimum: float, *, above: bool = False
     return read
 
 
+def shows_color(stream: TextIO) -> bool:
+    """Tell whether to color what goes to a stream: a terminal, unless the user has set NO_COLOR (no-color.org)."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
 @contextmanager
 def friendly_exit(prog: str) -> Iterator[None]:
     """End the program without a traceback where the cause is not in the program.
 
-    A mistake in what was asked for (ValueError), a file or network that will not do (OSError) and too little
-    memory are one line on standard error; Ctrl-C and a reader that closed the pipe end it quietly.
+    A mistake in what was asked for (ValueError, or a path that is wrong) is one line on standard error and status 2; a
+    disk or network that will not do (OSError) and too little memory are one line and status 1. Ctrl-C and a reader that
+    closed the pipe end it quietly.
     """
     try:
         yield
@@ -73,13 +81,15 @@ def friendly_exit(prog: str) -> Iterator[None]:
         _drop_unwritable_output()
         sys.exit(0)
     except MemoryError as error:
-        sys.exit(_say(prog, f"not enough memory: {error}".removesuffix(": ")))
+        _say(prog, f"not enough memory: {error}".removesuffix(": "))
+        sys.exit(FAILURE)
+    except (ValueError, ImportError) as error:
+        _say(prog, str(error))
+        sys.exit(MISTAKE)
     except OSError as error:
         _drop_unwritable_output()
-        named = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
-        sys.exit(_say(prog, named))
-    except ValueError as error:
-        sys.exit(_say(prog, str(error)))
+        _say(prog, f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error))
+        sys.exit(MISTAKE if isinstance(error, MISTAKEN) else FAILURE)
 
 
 def _drop_unwritable_output() -> None:
@@ -90,6 +100,5 @@ def _drop_unwritable_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _say(prog: str, message: str) -> int:
+def _say(prog: str, message: str) -> None:
     print(f"{prog}: {' '.join(message.split())}", file=sys.stderr)
-    return MISTAKE

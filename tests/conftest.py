@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command_runs import Call
 from hub_checks import FILES, NAME, SETTINGS
 from hub_server import HubServer
 from model_folders import OFFICIAL_CONFIG, TOKENIZER, causal_mask, random_params, write_safetensors
 from random_models import REFERENCE
 
 from numpygpt import GPT2
+from numpygpt import __main__ as command
 from numpygpt.arrays import flatten
 from numpygpt.models import cache as models_cache
 from numpygpt.models import connection, hub
@@ -22,6 +24,28 @@ from numpygpt.models.tokenizer_files import save_tokenizer
 from numpygpt.safetensors import load_file
 
 OFFICIAL_ON_DISK = models_cache.find("gpt2")  # now, for tests may point the cache elsewhere
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _leave_the_users_cache_alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NUMPYGPT_HOME", str(tmp_path_factory.mktemp("home")))
+        yield
+
+
+@pytest.fixture
+def call(capsys: pytest.CaptureFixture[str]) -> Call:
+    """The command within this process, for what needs none of its own: exit status, and what it printed."""
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        try:
+            command.main(list(arguments))
+            status = 0
+        except SystemExit as ended:
+            status = int(ended.code or 0)
+        return status, *capsys.readouterr()
+
+    return call
 
 
 @pytest.fixture(scope="session")

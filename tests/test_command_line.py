@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from numpygpt.command_line import INTERRUPTED, MISTAKE, Parser, friendly_exit, number
+from numpygpt.command_line import FAILURE, INTERRUPTED, MISTAKE, Parser, friendly_exit, number
 
 
 @given(st.integers(min_value=1))
@@ -80,13 +80,26 @@ def ended(error: BaseException, capsys: pytest.CaptureFixture[str]) -> tuple[obj
         (FileNotFoundError("there is no such folder"), "there is no such folder"),
         (FileNotFoundError(errno.ENOENT, "No such file or directory", "a.txt"), "a.txt: No such file or directory"),
         (PermissionError(errno.EACCES, "Permission denied", "a.txt"), "a.txt: Permission denied"),
-        (OSError(errno.ENOSPC, "No space left on device"), f"[Errno {errno.ENOSPC}] No space left on device"),
-        (MemoryError("Unable to allocate 9 TiB"), "not enough memory: Unable to allocate 9 TiB"),
-        (MemoryError(), "not enough memory"),
+        (ImportError("a chat template needs jinja2"), "a chat template needs jinja2"),
     ],
 )
 def test_a_mistake_is_one_line_and_status_2(error: Exception, message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert ended(error, capsys) == (MISTAKE, f"command: {message}\n")
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), f"[Errno {errno.ENOSPC}] No space left on device"),
+        (ConnectionError("cannot reach the hub"), "cannot reach the hub"),
+        (MemoryError("Unable to allocate 9 TiB"), "not enough memory: Unable to allocate 9 TiB"),
+        (MemoryError(), "not enough memory"),
+    ],
+)
+def test_what_went_wrong_outside_is_one_line_and_status_1(
+    error: Exception, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ended(error, capsys) == (FAILURE, f"command: {message}\n")
 
 
 def test_ctrl_c_is_quiet(capsys: pytest.CaptureFixture[str]) -> None:
@@ -127,7 +140,7 @@ def test_output_that_cannot_be_written_at_the_end_is_noticed(
         with pytest.raises(SystemExit) as exit_, friendly_exit("command"):
             print("some text")
         os.write(file.fileno(), b"more")  # as Python's own flush at exit would: into os.devnull by now
-    assert exit_.value.code == MISTAKE
+    assert exit_.value.code == FAILURE
     assert "No space left on device" in capsys.readouterr().err
     assert (tmp_path / "output").read_text() == ""
 

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from urllib.parse import unquote
 
 from numpygpt.command_line import Parser, friendly_exit
 from numpygpt.models import cache, checkpoint
 from numpygpt.models.cache import COMMAND, installed, size
+from numpygpt.models.names import EMBEDDED, find_embedded, find_or_download, trained
 from numpygpt.models.repos import OFFICIAL, HubError, ModelNameError
+from numpygpt.models.stored import find_tensors
 
 
 def list_models() -> None:
     """Print a line for every model, and which official ones are missing."""
     models = installed()
-    width = max((len(model.name) for model in models), default=0)
-    for model in models:
-        whose = "" if model.ours else "  (Hugging Face's cache)"
-        print(f"{model.name:{width}}  {size(model.bytes):>8}  {model.folder}{whose}")
+    lines = [(name, folder, "comes along") for name in EMBEDDED if (folder := find_embedded(name))]
+    lines += [(model.name, model.folder, "" if model.ours else "in Hugging Face's cache") for model in models]
+    lines += [(str(folder), folder, "trained here") for folder in trained()]
+    width = max((len(name) for name, _, _ in lines), default=0)
+    for name, folder, whose in lines:
+        where = whose if name == str(folder) else f"{folder}  {whose}".rstrip()
+        print(f"{name:{width}}  {size(cache.bytes_of(folder)):>8}  {where}")
     for folder in cache.subfolders(cache.cache_dir() / cache.PARTIAL):
         if begun := cache.bytes_of(folder):
             print(f"{unquote(folder.name.replace('--', '/', 1))}: begun, {size(begun)}; `download` goes on with it")
@@ -29,11 +33,7 @@ def list_models() -> None:
 
 def show(name: str) -> None:
     """Print the shape of a model, on disk by its name or in a folder of its own, and where it is."""
-    from numpygpt.models.names import find_or_download
-    from numpygpt.models.stored import find_tensors
-
-    folder = cache.find(name) if "/" in name or name in OFFICIAL else None
-    folder = folder or find_or_download(name)
+    folder = find_or_download(name)
     config = checkpoint.load_config(folder)
     tensors = find_tensors(folder, config)
     print(f"{name}: {folder}")
@@ -46,11 +46,18 @@ def download(name: str) -> None:
     """Fetch a model and print its folder."""
     from numpygpt.models import hub
 
-    print(f"{name}: {hub.download(name)}")
+    print(f"{name}: {find_embedded(name) or hub.download(name)}")
+
+
+def refuse_embedded(name: str | None) -> None:
+    """Raise ModelNameError for a model that is part of the package."""
+    if name in EMBEDDED:
+        raise ModelNameError(f"{name} comes along with the package: pip verifies and removes it")
 
 
 def verify(name: str | None) -> None:
     """Compare the files of one model, or of all, with their checksums."""
+    refuse_embedded(name)
     names, damaged = [name] if name else [model.name for model in installed()], []
     for each in names:
         try:
@@ -67,6 +74,7 @@ def verify(name: str | None) -> None:
 
 def remove(name: str) -> None:
     """Delete a model."""
+    refuse_embedded(name)
     print(f"{name}: removed, {size(cache.remove(name))} freed")
 
 
@@ -113,12 +121,7 @@ def main(argv: list[str] | None = None) -> None:
         wanted = {0: "no name", 1: "the NAME of a model, such as gpt2", 2: "two folders, FROM and TO"}[most]
         parser.error(f"{options.action} takes {wanted}")
     with friendly_exit(parser.prog):
-        try:
-            action(*options.names or [None] * (most - fewest))
-        except ModelNameError:
-            raise  # the user's to mend: friendly_exit's status 2
-        except HubError as error:
-            sys.exit(f"{parser.prog}: {' '.join(str(error).split())}")  # status 1
+        action(*options.names or [None] * (most - fewest))
 
 
 if __name__ == "__main__":

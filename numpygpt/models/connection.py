@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from numpygpt.models import cache
 from numpygpt.models.cache import size
-from numpygpt.models.repos import CHECKSUM, COMMIT, HubError, Model, Pin, access_token, endpoint, short
+from numpygpt.models.repos import CHECKSUM, COMMIT, HubError, Model, ModelNameError, Pin, access_token, endpoint, short
 
 T = TypeVar("T")
 
@@ -213,11 +213,11 @@ class Connection:
         elif code == "GatedRepo" or status == 403:
             raise HubError(f"{what} is not open to you ({status}): accept its terms on its page, and put {tokens}")
         elif status == 401 and self._token:
-            raise HubError(f"{what}: no such model, or your token does not open it; check the name and HF_TOKEN")
+            raise ModelNameError(f"{what}: no such model, or your token does not open it; check the name and HF_TOKEN")
         elif status == 401 or code == "RepoNotFound":
-            raise HubError(f"{what}: no such model, or a private one; check the name, or put {tokens}")
+            raise ModelNameError(f"{what}: no such model, or a private one; check the name, or put {tokens}")
         elif code == "RevisionNotFound":
-            raise HubError(f"{what}: it has no revision {self.model.revision or 'main'}; its page lists those it has")
+            raise ModelNameError(f"{what}: it has no revision {self.model.revision or 'main'}; see its page")
         elif status == 404:
             raise NotFoundError(f"{what}: it has no {name} (404); is it a model, and is the name right?")
         else:

@@ -16,7 +16,7 @@ class HubError(OSError):
 
 
 class ModelNameError(HubError, ValueError):
-    """A name that no model can have, or that of a model which is not on disk."""
+    """A name that no model has, here or on the hub, or a setting that cannot be meant: the user's to mend."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def endpoint() -> str:
     except ValueError:
         is_plain = False
     if not is_plain or re.search(r"[@?#\s]", address):
-        raise HubError(f"HF_ENDPOINT is {address!r}; it must be a plain address such as https://huggingface.co")
+        raise ModelNameError(f"HF_ENDPOINT is {address!r}; it must be a plain address such as https://huggingface.co")
     return address
 
 
@@ -121,7 +121,7 @@ def access_token() -> str | None:
             return None
     token = token.strip()
     if any(not " " < character <= "~" for character in token):
-        raise HubError(
+        raise ModelNameError(
             "the access token (HF_TOKEN, or the file that `hf auth login` wrote) has characters no token has"
         )
     return token or None

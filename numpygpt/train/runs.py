@@ -16,7 +16,7 @@ from numpygpt.config import GPT2Config
 from numpygpt.engine import Tokenizer
 from numpygpt.files import TEMPORARY
 from numpygpt.models import checkpoint
-from numpygpt.models.names import find_or_download
+from numpygpt.models.names import find_or_download, remember_trained
 from numpygpt.models.tokenizer_files import load_tokenizer, save_tokenizer
 from numpygpt.train import loop
 from numpygpt.train.config import TrainingConfig, TrainingError, as_typed, flag
@@ -58,6 +58,7 @@ def train(
     describe(run, task)
     loop.train(run, task, out)
     draw_curve(run.history, out)
+    remember_trained(out)
     last = run.history[-1]
     log.info(
         "%s: %s in %s; validation loss %.4f nats per token, %.4f bits per byte",
