@@ -17,7 +17,7 @@ from benchmarks.encoders import ENCODERS, Encode, texts
 from benchmarks.measure import PAUSE, US, Process, Row, causal_flops, machine, model_folder
 from numpygpt import GPT2Config
 from numpygpt.command_line import Parser, friendly_exit, number
-from numpygpt.models.names import EMBEDDED_MODEL
+from numpygpt.models.names import find_embedded
 
 
 class Benchmark:
@@ -152,9 +152,8 @@ class Benchmark:
                 "transformers": partial(_run, "-c", theirs, folder),
             },
         )
-        if EMBEDDED_MODEL[1].is_dir():
-            embedded = str(EMBEDDED_MODEL[1])
-            command = ("-m", "numpygpt", "--model", embedded, "-n", "1", "Once upon a time")
+        if find_embedded("stories"):
+            command = ("-m", "numpygpt", "--model", "stories", "-n", "1", "Once upon a time")
             self.compare("the same, embedded model", "s", {US: partial(_run, *command)})
         imports = {
             US: "import numpygpt",

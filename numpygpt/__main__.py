@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import argparse
 import io
+import json
+import re
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from numpygpt import GPT2, Sampling, __version__
-from numpygpt.command_line import Parser, friendly_exit, number
-from numpygpt.models.names import EMBEDDED_MODEL, FETCH, default_model
+from numpygpt.command_line import Parser, friendly_exit, number, shows_color
+from numpygpt.models.names import EMBEDDED, FETCH, default_model
 from numpygpt.stream import TextStream
 
 DESCRIPTION = """\
@@ -21,12 +25,20 @@ EPILOG = """\
 examples:
   python -m numpygpt "Once upon a time"
   python -m numpygpt -n 100 --temperature 0.8 --top-k 40 --seed 1 "The old house"
+  python -m numpygpt --top 5 "Once upon a"
+  python -m numpygpt --interactive --temperature 0.8
+  python -m numpygpt --model someone/chat-gpt2 --chat "What is a bear?"
   python -m numpygpt --model gpt2-large --stop "\\n" "Q: What is the capital of France? A:"
   echo "Dear reader," | python -m numpygpt --no-prompt > continuation.txt
 
 In Python:
   from numpygpt import GPT2
-  GPT2.from_pretrained("gpt2").generate("Once upon a time", max_new_tokens=40)"""
+  GPT2.from_pretrained("stories").generate("Once upon a time", max_new_tokens=40)"""
+
+SENTENCE_END = "end of a sentence"
+LONG_ENOUGH, TOO_LONG = 40, 80  # tokens of a text whose length nobody has said
+LONGEST_ANSWER = 256  # and of an answer in a chat
+BAR = 30  # characters of the bar of a certain token
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -35,7 +47,9 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "prompt", nargs="*", help='the text to continue; "" starts from nothing, none reads standard input'
     )
-    parser.add_argument("-m", "--model", metavar="NAME", help="a model folder, or a name such as gpt2 or gpt2-medium")
+    parser.add_argument(
+        "-m", "--model", metavar="NAME", help="a model folder, or a name: stories, gpt2, gpt2-medium ..."
+    )
     parser.add_argument("--version", action="version", version=f"numpygpt {__version__}")
     sampling = parser.add_argument_group("sampling: temperature, top-k or top-p draw the next token by chance")
     sampling.add_argument(
@@ -60,8 +74,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         "--max-new-tokens",
         type=number(int, 0),
         metavar="N",
-        default=40,
-        help="stop after N tokens, of about four letters each (default: 40)",
+        help="stop after N tokens, of about four letters each (default: where a sentence ends after 40, 80 at most)",
     )
     text.add_argument(
         "--repetition-penalty",
@@ -84,10 +97,24 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         default=0,
         help="guess N tokens ahead where the text repeats itself: the same text, sooner (try 15)",
     )
+    text.add_argument(
+        "--allowed-special",
+        metavar="TOKEN",
+        action="append",
+        default=[],
+        help='take TOKEN in the prompt for the special token, not for letters; or "all"; may be given several times',
+    )
+    text.add_argument("--top", type=number(int, 1), metavar="N", help="show the N likeliest next tokens, and no text")
+    text.add_argument("-i", "--interactive", action="store_true", help="continue one prompt after the other")
+    text.add_argument("--chat", action="store_true", help="answer the prompt, by the chat template of the model")
     text.add_argument("--no-prompt", action="store_true", help="print the new text alone")
     text.add_argument("--stats", action="store_true", help="tell the speed on standard error, as on a terminal")
     options = parser.parse_args(argv)
-    if not options.prompt and (sys.stdin is None or sys.stdin.isatty()):
+    if options.prompt and options.interactive:
+        parser.error("with --interactive, type the prompts when it asks for them")
+    if options.top and options.chat:
+        parser.error("--top shows what may follow a text; it does not go with --chat")
+    if not options.prompt and not options.interactive and (sys.stdin is None or sys.stdin.isatty()):
         parser.error('give a prompt, such as "Once upon a time"')
     return options
 
@@ -115,13 +142,12 @@ def write(model: GPT2, prompt: str, options: argparse.Namespace) -> None:
     start = time.perf_counter()
     growing = model.grow(
         [prompt],
-        options.max_new_tokens,
+        TOO_LONG if options.max_new_tokens is None else options.max_new_tokens,
         num_return_sequences=options.num_return_sequences,
-        stop_strings=[stop.replace("\\n", "\n") for stop in options.stop],
-        seed=options.seed,
-        prompt_lookup_num_tokens=options.prompt_lookup_num_tokens,
-        **sampling_options(options),
+        **text_options(options),
     )
+    if options.max_new_tokens is None:
+        growing = end_with_sentences(growing)
     shown = "" if options.no_prompt else prompt
     if options.num_return_sequences == 1:
         print(shown, end="", flush=True)
@@ -132,7 +158,78 @@ def write(model: GPT2, prompt: str, options: argparse.Namespace) -> None:
         *_, texts = growing
         print("\n----------\n".join(shown + text.text for text in texts))
     if options.stats or (sys.stderr is not None and sys.stderr.isatty()):
-        print(statistics(texts, time.perf_counter() - start), file=sys.stderr)
+        note(statistics(texts, time.perf_counter() - start))
+
+
+def answer(model: GPT2, message: str, earlier: list[dict[str, str]], options: argparse.Namespace) -> None:
+    """Print the answer to a message while it grows, and add both to the messages before them."""
+    messages = [*earlier, {"role": "user", "content": message}]
+    n_tokens = LONGEST_ANSWER if options.max_new_tokens is None else options.max_new_tokens
+    text = ""
+    for piece in model.stream(
+        model.chat_prompt(messages), n_tokens, **{**text_options(options), "allowed_special": "all"}
+    ):
+        print(piece, end="", flush=True)
+        text += piece
+    print()
+    earlier[:] = [*messages, {"role": "assistant", "content": text}]
+
+
+def end_with_sentences(growing: Iterator[list[TextStream]]) -> Iterator[list[TextStream]]:
+    """End each text that is long enough where a sentence ends."""
+    for texts in growing:
+        for text in texts:
+            ends = re.search(r"[.!?][\"')]*\s*$", text.text)
+            if text.finish_reason is None and text.n_tokens >= LONG_ENOUGH and ends:
+                text.continuation.finish_reason = SENTENCE_END
+        yield texts
+
+
+def show_top(model: GPT2, prompt: str, n: int) -> None:
+    """Print the likeliest next tokens with bars."""
+    for token, probability in model.top(prompt, n):
+        bar = "█" * round(BAR * probability) or "▏"
+        if shows_color(sys.stdout):
+            bar = f"\x1b[36m{bar}\x1b[0m"
+        print(f"{probability:7.1%}  {json.dumps(token, ensure_ascii=False):16} {bar}")
+
+
+def interact(model: GPT2, options: argparse.Namespace) -> None:
+    """Ask for prompts and continue each, until the input ends; Ctrl-C stops a text."""
+    with suppress(ImportError):
+        import readline  # noqa: F401 - from here on, input() has a history and can be edited
+    note(f"{model}\nType {'a message' if options.chat else 'the beginning of a text'}. Ctrl-C stops, Ctrl-D ends.")
+    messages: list[dict[str, str]] = []
+    while True:
+        try:
+            respond(model, input("> " if sys.stdin.isatty() else ""), messages, options)
+        except KeyboardInterrupt:
+            print()
+        except EOFError:
+            break
+        except ValueError as error:  # a prompt that is too long, say
+            note(str(error))
+
+
+def respond(model: GPT2, prompt: str, messages: list[dict[str, str]], options: argparse.Namespace) -> None:
+    """Do with a prompt what the options ask for."""
+    if options.top:
+        show_top(model, prompt, options.top)
+    elif options.chat:
+        answer(model, prompt, messages, options)
+    else:
+        write(model, prompt, options)
+
+
+def text_options(options: argparse.Namespace) -> dict[str, Any]:
+    """Pick the options that `GPT2.generate` takes for one text."""
+    return {
+        **sampling_options(options),
+        "stop_strings": [stop.replace("\\n", "\n") for stop in options.stop],
+        "allowed_special": "all" if "all" in options.allowed_special else options.allowed_special,
+        "seed": options.seed,
+        "prompt_lookup_num_tokens": options.prompt_lookup_num_tokens,
+    }
 
 
 def sampling_options(options: argparse.Namespace) -> dict[str, Any]:
@@ -159,12 +256,24 @@ def main(argv: list[str] | None = None) -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # "?" for a character that the terminal's encoding lacks
     with friendly_exit("python -m numpygpt"):
-        prompt = read_prompt(options.prompt)
-        Sampling(**sampling_options(options))  # a mistake in them should not wait for a model to load
-        folder = default_model() if options.model is None else options.model
-        write(GPT2.from_pretrained(folder), prompt, options)
-        if folder in EMBEDDED_MODEL:
-            print(f"[{folder.name}, the small model that comes along; {FETCH} fetches OpenAI's]", file=sys.stderr)
+        prompt = "" if options.interactive else read_prompt(options.prompt)
+        sampling = Sampling(**sampling_options(options))  # a mistake in it should not wait for a model to load
+        if options.seed is not None and sampling.is_greedy:
+            note("--seed has no effect: the likeliest token is taken each time; give --temperature, --top-k or --top-p")
+        name = default_model() if options.model is None else options.model
+        model = GPT2.from_pretrained(name)
+        if options.interactive:
+            interact(model, options)
+        else:
+            respond(model, prompt, [], options)
+        if options.model is None and name in EMBEDDED:
+            note(f"[{name}, the small model that comes along; {FETCH} fetches OpenAI's]")
+
+
+def note(text: str) -> None:
+    """Print a remark to standard error, where it is in nobody's way."""
+    if sys.stderr is not None:
+        print(text, file=sys.stderr)
 
 
 if __name__ == "__main__":

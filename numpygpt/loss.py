@@ -6,6 +6,7 @@ Run as a command, it scores a text file: `python -m numpygpt.loss FILE`.
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +20,8 @@ from numpygpt.arrays import Array
 from numpygpt.tokenizer import Tokenizer
 
 WINDOW_ROWS = 1024  # rows of logits computed at once, over all windows of a batch
+
+REDS = (231, 230, 229, 223, 217, 210, 203, 196)  # colors of a terminal, for a loss of 0, 1, 2 ... nats
 
 Model = Callable[..., Array]  # ids [..., n_seq], logits_to_keep=n -> the last logits [..., n, n_vocab]
 
@@ -108,7 +111,8 @@ def text_loss(
         raise ValueError("the text is empty: there is no token to predict")
     ids = [tokenizer.eot_id, *tokenizer.encode(text)]
     sums = []
-    with tqdm(total=len(ids) - 1, unit=" tokens", disable=not progress, leave=False) as bar:
+    every = 0.1 if sys.stderr is not None and sys.stderr.isatty() else 10.0  # seconds between two reports
+    with tqdm(total=len(ids) - 1, unit=" tokens", disable=not progress, leave=False, delay=1, mininterval=every) as bar:
         for losses in token_losses(ids, model, n_ctx=n_ctx, stride=stride):
             sums.append(float(losses.sum(dtype=np.float64)))
             bar.update(losses.size)
@@ -118,9 +122,27 @@ def text_loss(
 def _read(path: str) -> str:
     """Return the text as it is in the file, its line ends too, but for the mark that Windows puts before it."""
     try:
-        return Path(path).read_bytes().decode().removeprefix("\ufeff")
+        data = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
+        return data.decode().removeprefix("\ufeff")
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not UTF-8 text (byte {error.start}); convert it first") from None
+        where = "standard input" if path == "-" else path
+        raise ValueError(f"{where} is not UTF-8 text (byte {error.start}); convert it first") from None
+
+
+def show_tokens(text: str, model: Model, tokenizer: Tokenizer, *, n_ctx: int, stride: int | None = None) -> None:
+    """Print every token with its loss: on a terminal the text itself, the redder the more surprising."""
+    from numpygpt.command_line import shows_color
+
+    ids = [tokenizer.eot_id, *tokenizer.encode(text)]
+    losses = np.concatenate(list(token_losses(ids, model, n_ctx=n_ctx, stride=stride))).tolist()
+    for token_id, loss in zip(ids[1:], losses, strict=True):
+        token = tokenizer.decode([token_id])
+        if shows_color(sys.stdout):
+            red = REDS[min(int(loss), len(REDS) - 1)]
+            print(f"\x1b[30;48;5;{red}m{token}\x1b[0m", end="")
+        else:
+            print(f"{loss:8.4f}  {json.dumps(token, ensure_ascii=False)}")
+    print("\n" if shows_color(sys.stdout) else "")
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -130,11 +152,16 @@ def main(argv: list[str] | None = None) -> None:
     parser = Parser(
         "python -m numpygpt.loss",
         "Say how well a model predicts a text: loss in nats per token, perplexity, bits per byte.",
-        "example: python -m numpygpt.loss story.txt\n"
-        "         python -m numpygpt.loss wiki.txt --model gpt2 --stride 512",
+        "examples: python -m numpygpt.loss story.txt\n"
+        '          echo "Once upon a time there was a cat." | python -m numpygpt.loss --model stories --per-token\n'
+        "          python -m numpygpt.loss wiki.txt --model gpt2 --stride 512",
     )
-    parser.add_argument("file", metavar="FILE", help="a text in UTF-8")
-    parser.add_argument("--model", metavar="NAME", help="a model's name or folder (default: as for python -m numpygpt)")
+    parser.add_argument(
+        "file", metavar="FILE", nargs="?", default="-", help="a text in UTF-8 (default: standard input)"
+    )
+    parser.add_argument(
+        "-m", "--model", metavar="NAME", help="a model's name or folder (default: as for python -m numpygpt)"
+    )
     parser.add_argument(
         "--stride",
         type=number(int, 1),
@@ -142,15 +169,20 @@ def main(argv: list[str] | None = None) -> None:
         help="move the window on by N tokens (default: half the context window); smaller is slower, and gives each "
         "token more context",
     )
+    parser.add_argument("--per-token", action="store_true", help="show the loss of each token as well, in nats")
     options: argparse.Namespace = parser.parse_args(argv)
     with friendly_exit(parser.prog):
         from numpygpt.models.names import default_model
         from numpygpt.pretrained import GPT2
 
         text = _read(options.file)
-        model = GPT2.from_pretrained(options.model or default_model())
-        n_ctx, progress = model.config.n_ctx, sys.stderr.isatty()
-        result = text_loss(text, model.logits, model.tokenizer, n_ctx=n_ctx, stride=options.stride, progress=progress)
+        name = options.model or default_model()
+        model = GPT2.from_pretrained(name)
+        n_ctx = model.config.n_ctx
+        if options.per_token:
+            show_tokens(text, model.logits, model.tokenizer, n_ctx=n_ctx, stride=options.stride)
+        result = text_loss(text, model.logits, model.tokenizer, n_ctx=n_ctx, stride=options.stride, progress=True)
+        print(f"model          {name}")
         print(f"{result.n_tokens} tokens, {result.n_bytes} bytes")
         print(f"loss           {result.loss:.4f} nats per token")
         print(f"perplexity     {result.perplexity:.2f}")

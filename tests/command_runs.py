@@ -6,12 +6,14 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 
 import pytest
 from random_models import REFERENCE
 
+Call = Callable[..., tuple[int, str, str]]
 COMMAND = [sys.executable, "-m", "numpygpt"]
-TINY = ["--model", str(REFERENCE / "tiny")]
+TINY = ["--model", str(REFERENCE / "tiny"), "-n", "40"]
 PROMPT = "Once upon a time"  # which the reference model continues with 25 tokens
 # The surroundings without what would change how Python reads and writes, for which these tests look
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
@@ -32,3 +34,10 @@ def said(*arguments: str | bytes, stdin: bytes = b"", **environment: str) -> str
     result = run(*arguments, stdin=stdin, **environment)
     assert (result.returncode, result.stderr) == (0, b"")
     return result.stdout.decode()
+
+
+def one_line(status: int, out: str, err: str) -> str:
+    """The line that a mistake is answered with."""
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert re.fullmatch("python -m numpygpt: .+\n", err)
+    return err

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import json
 import math
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +104,51 @@ def test_the_command(model: str, tiny: GPT2, tmp_path: Path, capsys: pytest.Capt
     ]
 
 
+def test_the_model_is_named_and_standard_input_is_read(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "text.txt").write_text("Some text.\n")
+    loss.main([str(tmp_path / "text.txt"), "-m", model])
+    expected = capsys.readouterr()
+    assert expected.out.startswith(f"model          {model}\n")
+    for arguments in (["-m", model], ["-", "-m", model]):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"Some text.\n")))
+        loss.main(arguments)
+        assert capsys.readouterr() == expected
+
+
+def test_the_loss_of_each_token_can_be_shown(
+    model: str, tiny: GPT2, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = "Once upon a time. " * 20
+    (tmp_path / "text.txt").write_text(text)
+    arguments = [str(tmp_path / "text.txt"), "-m", model, "--per-token", "--stride", "9"]
+    loss.main(arguments)
+    tokens, figures = capsys.readouterr().out.split("\n\nmodel ")
+    lines = [line.split(maxsplit=1) for line in tokens.splitlines()]
+    assert [json.loads(token) for _, token in lines] == [token for _, token in tiny.tokens(text)]
+    mean = text_loss(text, tiny.logits, tiny.tokenizer, n_ctx=64, stride=9).loss
+    assert np.mean([float(number) for number, _ in lines]) == pytest.approx(mean, abs=1e-3)
+    assert f"loss           {mean:.4f} nats" in figures
+    monkeypatch.setattr("numpygpt.command_line.shows_color", lambda stream: True)
+    loss.main(arguments)
+    colored, _ = capsys.readouterr().out.split("\n\nmodel ")
+    assert re.sub(r"\x1b\[30;48;5;\d+m(.*?)\x1b\[0m", r"\1", colored) == text
+    assert {int(color) for color in re.findall(r"48;5;(\d+)m", colored)} <= set(loss.REDS)
+
+
+def test_progress_is_shown_in_a_pipe_too(
+    tiny: GPT2, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """After the first second, every ten: the clock is made to run."""
+    clock = iter(range(0, 10**6, 4))
+    monkeypatch.setattr("tqdm.std.time", lambda: float(next(clock)))
+    text_loss("word " * 3000, tiny.logits, tiny.tokenizer, n_ctx=64, progress=True)
+    assert re.search(r"\d+%.* tokens", capsys.readouterr().err)
+    text_loss("word " * 300, tiny.logits, tiny.tokenizer, n_ctx=64)
+    assert capsys.readouterr().err == ""
+
+
 @pytest.mark.parametrize(
     ("content", "text"),
     [
@@ -156,7 +204,7 @@ def test_without_a_model_on_the_machine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("numpygpt.models.cache.find", lambda name: None)
-    monkeypatch.setattr("numpygpt.models.names.EMBEDDED_MODEL", [])
+    monkeypatch.setattr("numpygpt.models.names.EMBEDDED_FOLDERS", [])
     (tmp_path / "text.txt").write_text("some text")
     with pytest.raises(SystemExit) as exit_info:
         loss.main([str(tmp_path / "text.txt")])

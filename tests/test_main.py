@@ -4,36 +4,17 @@ from __future__ import annotations
 
 import doctest
 import io
-import re
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from command_runs import PROMPT, TINY, run, said
+from command_runs import PROMPT, TINY, Call, one_line, run, said
 from random_models import REFERENCE
 
 from numpygpt import GPT2, __version__
 from numpygpt import __main__ as command
 from numpygpt.models import cache, names
-
-Call = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def call(capsys: pytest.CaptureFixture[str]) -> Call:
-    """The command within this process, for what needs none of its own: exit status, and what it printed."""
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        try:
-            command.main(list(arguments))
-            status = 0
-        except SystemExit as ended:
-            status = int(ended.code or 0)
-        return status, *capsys.readouterr()
-
-    return call
 
 
 def test_examples() -> None:
@@ -155,13 +136,6 @@ def test_standard_input_that_is_not_utf8_is_a_mistake() -> None:
 # Mistakes
 
 
-def one_line(status: int, out: str, err: str) -> str:
-    """The line that a mistake is answered with."""
-    assert (status, out, err.count("\n")) == (2, "", 1)
-    assert re.fullmatch("python -m numpygpt: .+\n", err)
-    return err
-
-
 def mistake(*arguments: str | bytes, stdin: bytes = b"") -> str:
     """The line that a process of its own answers a mistake with."""
     result = run(*arguments, stdin=stdin)
@@ -185,6 +159,10 @@ def mistake(*arguments: str | bytes, stdin: bytes = b"") -> str:
         (["--tempreature", "1"], "unrecognized arguments: --tempreature"),
         (["--temp", "1"], "unrecognized arguments: --temp"),
         (["--two\nlines"], "unrecognized arguments: --two lines"),
+        (["--interactive"], "with --interactive, type the prompts when it asks for them"),
+        (["--top", "0"], "'0' is not a whole number of at least 1"),
+        (["--top", "3", "--chat"], "--top shows what may follow a text"),
+        (["--chat"], "has no chat template: this model continues texts"),
         (["-n"], "argument -n/--max-new-tokens: expected one argument"),
         (["word " * 100], "the context window holds 64"),
     ],
@@ -231,12 +209,12 @@ def test_a_mistake_in_an_option_does_not_wait_for_the_model(call: Call) -> None:
 
 def test_without_a_model_on_disk_the_command_says_how_to_get_one(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cache, "find", lambda name: None)
-    monkeypatch.setattr(names, "EMBEDDED_MODEL", [])
+    monkeypatch.setattr(names, "EMBEDDED_FOLDERS", [])
     assert "python -m numpygpt.models download gpt2" in one_line(*call(PROMPT))
 
 
 def test_the_default_model_is_used_where_none_is_named(call: Call, monkeypatch: pytest.MonkeyPatch, tiny: GPT2) -> None:
-    monkeypatch.setattr(command, "default_model", lambda: REFERENCE / "tiny")
+    monkeypatch.setattr(command, "default_model", lambda: str(REFERENCE / "tiny"))
     assert call("-n", "5", PROMPT) == (0, f"{PROMPT}{tiny.generate(PROMPT, 5)}\n", "")
 
 
@@ -256,12 +234,16 @@ def test_help_shows_every_option_and_fits_a_screen() -> None:
         "--stop TEXT",
         "--seed N",
         "--no-prompt",
+        "--allowed-special TOKEN",
+        "--top N",
+        "--interactive",
+        "--chat",
         "--stats",
         "--version",
         "--help",
     ):
         assert option in page
-    assert "default: 40" in page
+    assert "where a sentence ends after 40, 80 at" in " ".join(page.split())
     assert max(map(len, page.splitlines())) <= 100
 
 
