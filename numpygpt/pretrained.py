@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import fields
 from html import escape
 from pathlib import Path
@@ -86,8 +87,16 @@ class GPT2:
 
     @property
     def tokenizer(self) -> Tokenizer:
-        """What turns text into the model's ids and back. Raises ValueError where the model's folder has none."""
+        """What turns text into the model's ids and back.
+
+        Raises ValueError where the model's folder has none, or one of another kind than GPT-2's.
+        """
         if self._tokenizer is None:
+            if self.folder is not None:
+                from numpygpt.models import tokenizer_files
+
+                with suppress(FileNotFoundError):
+                    tokenizer_files.load_tokenizer(self.folder)  # says what is wrong with it
             raise ValueError("the model's folder has no tokenizer; put its vocab.json and merges.txt there")
         return self._tokenizer
 

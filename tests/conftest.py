@@ -9,17 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import random_models
 from command_runs import Call
 from hub_checks import FILES, NAME, SETTINGS
 from hub_server import HubServer
 from model_folders import OFFICIAL_CONFIG, TOKENIZER, causal_mask, random_params, write_safetensors
 from random_models import REFERENCE
 
-from numpygpt import GPT2
+from numpygpt import GPT2, GPT2Config
 from numpygpt import __main__ as command
 from numpygpt.arrays import flatten
 from numpygpt.models import cache as models_cache
-from numpygpt.models import connection, hub
+from numpygpt.models import checkpoint, connection, hub
 from numpygpt.models.tokenizer_files import save_tokenizer
 from numpygpt.safetensors import load_file
 
@@ -46,6 +47,15 @@ def call(capsys: pytest.CaptureFixture[str]) -> Call:
         return status, *capsys.readouterr()
 
     return call
+
+
+@pytest.fixture(scope="session")
+def endless(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Options for a text that takes minutes, of a model that is quick at the beginning."""
+    folder = tmp_path_factory.mktemp("models") / "endless"
+    config = GPT2Config(vocab_size=300, n_ctx=100_000, n_embd=8, n_layer=1, n_head=1)
+    checkpoint.save(folder, config, random_models.random_params(config), TOKENIZER)
+    return ["--model", str(folder), "-n", "100000"]
 
 
 @pytest.fixture(scope="session")

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_runs import COMMAND, ENVIRONMENT, PROMPT, TINY, Call, one_line, posix, run, said
+from command_runs import ENVIRONMENT, PROMPT, TINY, Call, one_line, posix, run, said
 from model_folders import chat_folder
-from test_main_process import on_terminal
+from test_main_process import on_terminal, running
 
 from numpygpt import GPT2
 
@@ -72,6 +72,7 @@ def test_interactive_answers_one_prompt_after_the_other(tiny: GPT2) -> None:
 
 
 def test_a_chat_goes_on_with_what_was_said(tmp_path: Path) -> None:
+    pytest.importorskip("jinja2")
     folder = chat_folder(tmp_path / "model", "{% for m in messages %}{{ m.role[0] }}:{{ m.content }}|{% endfor %}")
     model = GPT2.from_pretrained(folder)
     messages: list[dict[str, str]] = []
@@ -116,33 +117,34 @@ def test_a_locale_without_letters_prints_question_marks_and_goes_on() -> None:
     assert b"?" in result.stdout
 
 
+class Screen:
+    """What a process writes to a pseudo-terminal, read up to what is expected next."""
+
+    def __init__(self, terminal: int) -> None:
+        self.terminal, self.data = terminal, b""
+
+    def wait_for(self, expected: bytes) -> None:
+        while expected not in self.data:
+            assert select.select([self.terminal], [], [], 30)[0], f"{expected!r} does not come after {self.data!r}"
+            self.data += os.read(self.terminal, 4096)
+        self.data = self.data.partition(expected)[2]
+
+
 @posix
-def test_interactive_on_a_terminal_has_a_prompt_and_ctrl_c_stops_the_text_alone(tiny: GPT2) -> None:
+def test_ctrl_c_stops_a_text_and_the_terminal_asks_for_the_next_prompt(endless: list[str]) -> None:
     pty = pytest.importorskip("pty")
     terminal, side = pty.openpty()
-    arguments = [*TINY, "--stop", "never", "-n", "20", "--interactive"]
-    with subprocess.Popen(
-        [*COMMAND, *arguments], env=ENVIRONMENT, stdin=side, stdout=side, stderr=side, start_new_session=True
-    ) as process:
-        os.close(side)
-        for typed, shown in [(b"The\n", "The"), (b"", "> "), (b"\x03", ""), (b"Once\n", "Once")]:
-            read_until(terminal, "> ")
-            if typed == b"\x03":
-                process.send_signal(signal.SIGINT)
-            elif typed:
-                os.write(terminal, typed)
-                read_until(terminal, f"{shown}{tiny.generate(shown, 3)}".replace("\n", "\r\n")[:5])
-            else:
-                os.write(terminal, b"\n")
-        read_until(terminal, "> ")
+    screen = Screen(terminal)
+    with running([*endless, "--interactive"], stdin=side, stdout=side, stderr=side) as process:
+        screen.wait_for(b"> ")
+        for prompt in (b"Once", b"The"):
+            os.write(terminal, prompt + b"\n")
+            screen.wait_for(prompt + b"\r\n" + prompt)  # what was typed, and the text
+            process.send_signal(signal.SIGINT)
+            screen.wait_for(b"\r\n> ")
+        process.send_signal(signal.SIGINT)  # and without a text it does no harm
+        screen.wait_for(b"\r\n> ")
         os.write(terminal, b"\x04")
-        assert process.wait(60) == 0
+        assert process.wait(30) == 0
+    os.close(side)
     os.close(terminal)
-
-
-def read_until(terminal: int, expected: str) -> None:
-    """Read what a process writes to a pseudo-terminal, until it has written what is expected."""
-    data = b""
-    while expected.encode() not in data:
-        assert select.select([terminal], [], [], 60)[0], f"{expected!r} does not come after {data!r}"
-        data += os.read(terminal, 4096)

@@ -14,20 +14,9 @@ from typing import Any
 
 import pytest
 from command_runs import COMMAND, ENVIRONMENT, PROMPT, STATISTICS, TINY, posix, run, said
-from random_models import random_params
 
-from numpygpt import GPT2, GPT2Config, Tokenizer
+from numpygpt import GPT2
 from numpygpt import __main__ as command
-from numpygpt.models import checkpoint
-
-
-@pytest.fixture(scope="session")
-def endless(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """Options for a text that takes minutes, of a model that is quick at the beginning."""
-    folder = tmp_path_factory.mktemp("models") / "endless"
-    config = GPT2Config(vocab_size=300, n_ctx=100_000, n_embd=8, n_layer=1, n_head=1)
-    checkpoint.save(folder, config, random_params(config), Tokenizer(Tokenizer().merges[:43]))
-    return ["--model", str(folder), "-n", "100000"]
 
 
 @contextmanager

@@ -182,11 +182,15 @@ def load_tokenizer(
 ) -> T | None:
     """Read a folder's tokenizer. Where it holds none, a model of GPT-2's vocabulary size gets GPT-2's, others None.
 
+    It is None too where the folder's is of another kind: the model still computes logits.
+
     Raises ValueError where its files are damaged, or (as CheckpointError) it has more tokens than the model.
     """
     folder = _expand(folder)
     try:
         tokenizer = tokenizer_files.load_tokenizer(folder, kind)
+    except tokenizer_files.OtherTokenizerError:
+        return None
     except FileNotFoundError:
         if (folder / "vocab.json").exists():
             raise CheckpointError(f"{folder} has a vocab.json without merges.txt; put the model's own there") from None

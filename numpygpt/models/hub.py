@@ -119,9 +119,9 @@ def _publish(model: Model, converted: Path, work: Path) -> Path:
 
 def _plan(hub: Connection, folder: Path) -> list[Remote]:
     """Look up the files that belong to the model beside config.json: the tokenizer's, then the weights."""
-    vocabulary = [hub.look_up_optional(name) for name in ("vocab.json", "merges.txt")]
-    if None in vocabulary:
-        vocabulary = [hub.look_up_optional("tokenizer.json")]
+    vocabulary = [] if "vocab.json" in hub.model.pins else [hub.look_up_optional("tokenizer.json")]
+    if not any(vocabulary):  # tokenizer.json counts where it is there, but the official models' old files are pinned
+        vocabulary = [hub.look_up_optional(name) for name in ("vocab.json", "merges.txt")]
     texts = [file for file in [*vocabulary, *map(hub.look_up_optional, OPTIONAL)] if file]
     if weights := hub.look_up_optional(WEIGHTS):
         return [*texts, weights]

@@ -19,6 +19,14 @@ from numpygpt.tokenizer import ALPHABET, END_OF_TEXT, LETTERS, Pair, Tokenizer
 T = TypeVar("T", bound=Tokenizer)
 
 
+OTHER_KINDS = ("vocab.txt", "spiece.model", "tokenizer.model", "sentencepiece.bpe.model")  # WordPiece, SentencePiece
+OUR_CLASSES = ("GPT2Tokenizer", "PreTrainedTokenizer", "TokenizersBackend")  # the last two say nothing of the kind
+
+
+class OtherTokenizerError(ValueError):
+    """A tokenizer that is not GPT-2's byte-level BPE: the message names the file and the kind."""
+
+
 class Files(NamedTuple):
     """What the files say: the merges, each token by the name it is written with, and the ids of names."""
 
@@ -31,18 +39,19 @@ class Files(NamedTuple):
 def load_tokenizer(folder: str | os.PathLike[str], kind: type[T] = Tokenizer) -> T:  # type: ignore[assignment]
     """Read a tokenizer from a model's folder: the book's, or that of another `kind`.
 
-    Reads `merges.txt`, with `vocab.json` and `added_tokens.json` where they exist, or else `tokenizer.json` as
-    `transformers` saves it. Special tokens are the added ones and those in `vocab.json` that stand in brackets, like
-    `<|endoftext|>` or `[PAD]`.
+    Reads `tokenizer.json`, which counts where it is there, or else `merges.txt`, with `vocab.json` and
+    `added_tokens.json` where they exist. Special tokens are the added ones and those in `vocab.json` that stand in
+    brackets, like `<|endoftext|>` or `[PAD]`.
 
-    Raises FileNotFoundError where neither file is there, and ValueError, naming the file or the folder, for one that
-    is malformed or asks for another kind of tokenizer.
+    Raises FileNotFoundError where neither file is there, ValueError, naming the file or the folder, for one that is
+    malformed, and OtherTokenizerError (a ValueError) for another kind of tokenizer.
     """
     folder = Path(folder)
-    if (folder / "merges.txt").exists():
-        files = _read_merges_txt(folder / "merges.txt")
-    elif (folder / "tokenizer.json").exists():
+    _check_kind(folder)
+    if (folder / "tokenizer.json").exists():
         files = _read_tokenizer_json(folder / "tokenizer.json")
+    elif (folder / "merges.txt").exists():
+        files = _read_merges_txt(folder / "merges.txt")
     else:
         message = f"{folder} holds no tokenizer: neither merges.txt (with vocab.json) nor tokenizer.json is there"
         raise FileNotFoundError(message)
@@ -83,8 +92,21 @@ def save_tokenizer(tokenizer: Tokenizer, folder: str | os.PathLike[str]) -> None
     for name, text in files.items():
         with atomic_write(folder / name) as file:
             file.write(text.encode())
-    if not added:
-        (folder / "added_tokens.json").unlink(missing_ok=True)
+    for name in {"added_tokens.json", "tokenizer.json"} - files.keys():  # of another tokenizer
+        (folder / name).unlink(missing_ok=True)
+
+
+def _check_kind(folder: Path) -> None:
+    """Refuse the files of another kind of tokenizer, such as BERT's, and GPT-2's under the name of another."""
+    path = folder / "tokenizer_config.json"
+    settings = _read_object(path) if path.exists() else {}
+    kind = settings.get("tokenizer_class")
+    if isinstance(kind, str) and kind.removesuffix("Fast") not in OUR_CLASSES:
+        raise OtherTokenizerError(f"{path}: tokenizer_class is {kind!r}, which is not GPT-2's byte-level BPE")
+    ours = ("merges.txt", "tokenizer.json")
+    for name in OTHER_KINDS:
+        if (folder / name).exists() and not any((folder / our).exists() for our in ours):
+            raise OtherTokenizerError(f"{folder / name} is of another kind of tokenizer than GPT-2's byte-level BPE")
 
 
 def _printable(token: bytes) -> str:
@@ -137,7 +159,7 @@ def _read_merges_txt(path: Path) -> Files:
     )
     if config and config.get("add_prefix_space"):
         place = path.parent / "tokenizer_config.json"
-        raise ValueError(f"{place}: add_prefix_space is true, which is not GPT-2's byte-level BPE")
+        raise OtherTokenizerError(f"{place}: add_prefix_space is true, which is not GPT-2's byte-level BPE")
     lines = _read_text(path).rstrip("\n").split("\n")
     first = 1 if lines[0].startswith("#version") or lines == [""] else 0
     merges, names = _parse_merges([line.split(" ") for line in lines[first:]], f"{path}, line", first + 1)
@@ -169,7 +191,7 @@ def _read_tokenizer_json(path: Path) -> Files:
         for key in setting.split("."):
             value = value.get(key) if isinstance(value, dict) else None
         if value not in allowed:
-            raise ValueError(f"{path}: {setting} is {value!r}, which is not GPT-2's byte-level BPE")
+            raise OtherTokenizerError(f"{path}: {setting} is {value!r}, which is not GPT-2's byte-level BPE")
     merges, vocab, added = data["model"].get("merges"), data["model"].get("vocab"), data.get("added_tokens") or []
     if not isinstance(merges, list) or not isinstance(vocab, dict) or not isinstance(added, list):
         raise ValueError(f"{path}: model.merges and added_tokens must be lists, and model.vocab an object")

@@ -163,7 +163,7 @@ def test_a_mirror_that_redirects_to_the_hub(server: HubServer, monkeypatch: pyte
     with HubServer() as mirror:
         monkeypatch.setenv("HF_ENDPOINT", mirror.url)
         commit = server.repos[NAME].commit
-        for revision, file in [(r, f) for r in ("main", commit) for f in (*FILES, *hub.OPTIONAL)]:
+        for revision, file in [(r, f) for r in ("main", commit) for f in (*FILES, "tokenizer.json", *hub.OPTIONAL)]:
             path = f"/{NAME}/resolve/{revision}/{file}"
             mirror.faults.append(Fault(path, redirect=server.url + path, **ON_HUB))
         assert_is_right(hub.download(NAME, progress=False))

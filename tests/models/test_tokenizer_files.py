@@ -14,11 +14,12 @@ from unittest.mock import Mock
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from random_models import random_params
 from texts import prose
 
-from numpygpt import Tokenizer
+from numpygpt import GPT2, GPT2Config, Tokenizer
 from numpygpt import tokenizer as book
-from numpygpt.models import tokenizer_files
+from numpygpt.models import checkpoint, tokenizer_files
 from numpygpt.models.tokenizer_files import save_tokenizer
 from numpygpt.tokenizer import BYTES, END_OF_TEXT, LETTERS
 
@@ -101,8 +102,8 @@ def tokenizer_json(path: str = "normalizer", value: Any = None) -> str:
     """What transformers 5 writes for the merge of "a" and "b", one setting of it changed."""
     data: dict[str, Any] = {
         "added_tokens": [{"id": 257, "content": END_OF_TEXT, "special": True}],
-        "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False, "use_regex": True},
-        "post_processor": {"type": "ByteLevel", "trim_offsets": False},
+        "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True},
+        "post_processor": {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False, "use_regex": True},
         "model": {"type": "BPE", "dropout": None, "merges": [["a", "b"]]},
     }
     data["model"]["vocab"] = {name: i for i, name in enumerate([*LETTERS, "ab", END_OF_TEXT])}
@@ -115,6 +116,49 @@ def tokenizer_json(path: str = "normalizer", value: Any = None) -> str:
 def test_tokenizer_json(merge: Any, tmp_path: Path) -> None:
     (tmp_path / "tokenizer.json").write_text(tokenizer_json("model.merges", [merge]))
     assert load_tokenizer(tmp_path) == Tokenizer([AB])
+
+
+def test_tokenizer_json_counts_where_older_files_stand_beside_it(tmp_path: Path) -> None:
+    """And who saves another tokenizer there removes it."""
+    save_tokenizer(Tokenizer([AB, ABC]), tmp_path)
+    (tmp_path / "tokenizer.json").write_text(tokenizer_json())
+    assert load_tokenizer(tmp_path) == Tokenizer([AB])
+    save_tokenizer(Tokenizer([AB, ABC]), tmp_path)
+    assert load_tokenizer(tmp_path) == Tokenizer([AB, ABC])
+
+
+def test_tokenizer_json_counts_in_transformers_too(tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    save_tokenizer(Tokenizer([AB, ABC]), tmp_path)
+    (tmp_path / "tokenizer.json").write_text(tokenizer_json())
+    (tmp_path / "config.json").write_text('{"model_type": "gpt2"}')
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    assert theirs("abc")["input_ids"] == load_tokenizer(tmp_path).encode("abc") == Tokenizer([AB]).encode("abc")
+
+
+OTHERS = [
+    ({"vocab.txt": "[PAD]"}, "vocab.txt is of another kind"),
+    ({"spiece.model": ""}, "spiece.model is of another kind"),
+    ({"tokenizer_config.json": '{"tokenizer_class": "BertTokenizerFast"}'}, "tokenizer_class is 'BertTokenizerFast'"),
+    ({"tokenizer_config.json": '{"tokenizer_class": "T5Tokenizer"}', "vocab.json": "{}"}, "is 'T5Tokenizer'"),
+    ({"tokenizer.json": '{"model": {"type": "WordPiece"}}'}, "model.type is 'WordPiece'"),
+]
+
+
+@pytest.mark.parametrize(("files", "message"), OTHERS)
+def test_with_another_kind_of_tokenizer_a_model_opens_and_refuses_text_alone(
+    files: dict[str, str], message: str, tmp_path: Path
+) -> None:
+    """Even where the vocabulary happens to have the size of GPT-2's."""
+    config = GPT2Config(n_ctx=8, n_embd=2, n_layer=1, n_head=1)
+    checkpoint.save(tmp_path / "model", config, random_params(config), None)
+    for name, content in files.items():
+        (tmp_path / "model" / name).write_text(content)
+    model = GPT2.from_pretrained(tmp_path / "model")
+    assert model.logits([1]).shape == (1, 50257)
+    for use in (lambda: model.generate("a"), lambda: model.tokens("a"), lambda: load_tokenizer(tmp_path / "model")):
+        with pytest.raises(ValueError, match=message):
+            use()
 
 
 # What is refused
