@@ -149,6 +149,8 @@ def product(x: Array, weight: Array) -> Array:
             else:
                 out += x[:, start : start + DEPTH] @ tiles
 
+        if share == 0:  # the columns that fill no tile
+            np.matmul(x, weight[:, n_tiles * TILE :], out=y[:, n_tiles * TILE :])
+
     parallel_map(fill, range(n_threads()))
-    y[:, n_tiles * TILE :] = x @ weight[:, n_tiles * TILE :]
     return y
