@@ -14,7 +14,8 @@ from typing import Any
 
 from numpygpt import GPT2, Sampling, __version__
 from numpygpt.command_line import Parser, friendly_exit, number, shows_color
-from numpygpt.models.names import EMBEDDED, FETCH, default_model
+from numpygpt.models.names import FETCH, default_model
+from numpygpt.models.repos import EMBEDDED
 from numpygpt.stream import TextStream
 
 DESCRIPTION = """\

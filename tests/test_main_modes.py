@@ -142,8 +142,6 @@ def test_ctrl_c_stops_a_text_and_the_terminal_asks_for_the_next_prompt(endless: 
             screen.wait_for(prompt + b"\r\n" + prompt)  # what was typed, and the text
             process.send_signal(signal.SIGINT)
             screen.wait_for(b"\r\n> ")
-        process.send_signal(signal.SIGINT)  # and without a text it does no harm
-        screen.wait_for(b"\r\n> ")
         os.write(terminal, b"\x04")
         assert process.wait(30) == 0
     os.close(side)

@@ -8,8 +8,8 @@ from urllib.parse import unquote
 from numpygpt.command_line import Parser, friendly_exit
 from numpygpt.models import cache, checkpoint
 from numpygpt.models.cache import COMMAND, installed, size
-from numpygpt.models.names import EMBEDDED, find_embedded, find_or_download, trained
-from numpygpt.models.repos import OFFICIAL, HubError, ModelNameError
+from numpygpt.models.names import find_embedded, find_or_download, trained
+from numpygpt.models.repos import EMBEDDED, OFFICIAL, HubError, ModelNameError
 from numpygpt.models.stored import find_tensors
 
 

@@ -20,6 +20,7 @@ from typing import Any
 from numpygpt.models.repos import (
     CHECKSUM,
     COMMIT,
+    EMBEDDED,
     OFFICIAL,
     HubError,
     Model,
@@ -99,8 +100,7 @@ def installed() -> list[Installed]:
 
 def what_works() -> str:
     """Say which models are on disk, for who cannot have another."""
-    models = ", ".join(model.name for model in installed())
-    return f"On this disk and ready to use: {models}" if models else "No model is on this disk yet."
+    return f"On this disk and ready to use: {', '.join([*EMBEDDED, *(model.name for model in installed())])}"
 
 
 def subfolders(folder: Path) -> list[Path]:

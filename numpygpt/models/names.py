@@ -9,12 +9,11 @@ from pathlib import Path
 
 from numpygpt.files import atomic_write
 from numpygpt.models import cache
-from numpygpt.models.repos import OFFICIAL, HubError
+from numpygpt.models.repos import EMBEDDED, OFFICIAL, HubError
 
 FETCH = f"{cache.COMMAND} download gpt2"
 TRAINED = "trained.json"  # in the cache
 PACKAGE = Path(__file__).parents[1]
-EMBEDDED = ("stories",)  # models that come along, the one that is used where none is named first
 EMBEDDED_FOLDERS = [PACKAGE / "weights", PACKAGE.parent / "weights"]  # installed, and in a checkout
 
 

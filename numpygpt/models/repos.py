@@ -54,6 +54,7 @@ def _read_official() -> dict[str, Model]:
     return {name: Model(**model) for name, model in stored.items()}
 
 
+EMBEDDED = ("stories",)  # models that come along, the one that is used where none is named first
 OFFICIAL = _read_official()
 _PART = r"(?!.*(?:--|\.\.))[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?"  # as the hub allows them
 _REPO = re.compile(rf"{_PART}/{_PART}")
@@ -78,7 +79,7 @@ def parse_name(name: str) -> Model:
         return official
     repo = official.repo if official else repo
     if not _REPO.fullmatch(repo) or repo.endswith(".git") or (at and not _REVISION.fullmatch(revision)):
-        *names, last = OFFICIAL
+        *names, last = [*EMBEDDED, *OFFICIAL]
         raise ModelNameError(
             f"{name!r} is not a model's name; say {', '.join(names)}, {last} or OWNER/NAME as on huggingface.co, "
             "with @REVISION for another state than the newest"
