@@ -34,7 +34,7 @@ def apply_repetition_penalty(logits: Array, previous_ids: Sequence[ArrayLike], p
         ids = np.asarray(previous, dtype=np.intp)
         ids = ids[ids < len(row)]  # the others stand for no token that could be chosen
         seen = row[ids]
-        with np.errstate(over="ignore"):  # to -inf: as unlikely as can be
+        with np.errstate(all="ignore"):  # a result beyond all numbers is as unlikely as can be, or refused later
             row[ids] = np.where(seen < 0, seen * penalty, seen / penalty)
     return penalized
 

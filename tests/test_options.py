@@ -123,9 +123,22 @@ def test_a_length_without_meaning_is_an_error(options: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"temperature": 1e-300}, {"temperature": 1e300}, {"top_p": 5e-324}, {"repetition_penalty": 1e30}]
+    "options",
+    [
+        {"temperature": 1e-300},
+        {"temperature": 1e300},
+        {"top_p": 5e-324},
+        {"repetition_penalty": 1e30},
+        {"prompt_lookup_num_tokens": 10**12},
+    ],
 )
 @pytest.mark.filterwarnings("error")
 def test_extreme_numbers_print_no_warning(options: dict[str, Any], tiny: GPT2) -> None:
     for model in (MODEL, tiny):
         assert len(list(model.stream("The", 20, seed=1, min_new_tokens=20, **options))) > 0
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_penalty_that_overflows_is_an_error_without_a_warning() -> None:
+    with pytest.raises(ValueError, match="repetition_penalty, 1e-300, is out of all proportion"):
+        MODEL.generate("The", repetition_penalty=1e-300)

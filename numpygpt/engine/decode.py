@@ -109,7 +109,7 @@ def generate(
         return sampling.choose(logits, previous_ids, rngs)
 
     if prompt_lookup_num_tokens and sampling.is_greedy and len(prompts) == 1:
-        lookup = PromptLookup(prompts[0], prompt_lookup_num_tokens)
+        lookup = PromptLookup(prompts[0], min(prompt_lookup_num_tokens, config.n_ctx))
         return _decode_with_lookup(prompts[0], lookup, model, new_cache, choose, limits)
     return _decode(prompts, num_return_sequences, model, new_cache, choose, limits, rngs)
 
