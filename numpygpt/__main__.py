@@ -166,10 +166,9 @@ def answer(model: GPT2, message: str, earlier: list[dict[str, str]], options: ar
     """Print the answer to a message while it grows, and add both to the messages before them."""
     messages = [*earlier, {"role": "user", "content": message}]
     n_tokens = LONGEST_ANSWER if options.max_new_tokens is None else options.max_new_tokens
+    as_written = {**text_options(options), "allowed_special": "all", "add_special_tokens": False}
     text = ""
-    for piece in model.stream(
-        model.chat_prompt(messages), n_tokens, **{**text_options(options), "allowed_special": "all"}
-    ):
+    for piece in model.stream(model.chat_prompt(messages), n_tokens, **as_written):
         print(piece, end="", flush=True)
         text += piece
     print()

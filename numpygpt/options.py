@@ -23,6 +23,7 @@ class Options(TypedDict, total=False):
     repetition_penalty: float
     stop_strings: str | Sequence[str]
     allowed_special: Collection[str]
+    add_special_tokens: bool
     min_new_tokens: int
     max_length: int | None
     eos_token_id: int | Sequence[int] | None
@@ -44,6 +45,7 @@ DEFAULTS: dict[str, Any] = {
     "repetition_penalty": 1.0,
     "stop_strings": (),
     "allowed_special": (),
+    "add_special_tokens": True,
     "min_new_tokens": 0,
     "max_length": None,
     "eos_token_id": None,

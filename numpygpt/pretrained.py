@@ -137,6 +137,7 @@ class GPT2:
         - `eos_token_id`: what ends a text, one id or several, instead of what the model's folder says
         - `stop_strings`: one or several; the text ends before the first of them
         - `allowed_special`: special tokens that a prompt may contain, such as `{"<|endoftext|>"}`, or "all"
+        - `add_special_tokens`: whether the prompt gets those that the model's files put around every text; most, none
         - `seed`: a number, or a NumPy Generator; the same seed gives the same text, whatever else is in the batch
         - `prompt_lookup_num_tokens`: guess so many tokens ahead where text repeats itself; greedy, one sequence
 
@@ -181,9 +182,9 @@ class GPT2:
         max_length = given["max_length"] if max_new_tokens is None else None
         if max_new_tokens is None:
             max_new_tokens = NEW_TOKENS if max_length is None else self.config.n_ctx
-        ends = [given["eos_token_id"], self.eos_token_id, self.tokenizer.eot_id]
+        ends = [given["eos_token_id"], self.eos_token_id, self.tokenizer.roles.get("eos_token"), []]
         steps = generate(
-            [self._encode(prompt, given["allowed_special"]) for prompt in prompts],
+            [self._encode(prompt, given["allowed_special"], given["add_special_tokens"]) for prompt in prompts],
             self.params,
             self.config,
             max_new_tokens=max_new_tokens,
@@ -193,7 +194,7 @@ class GPT2:
             num_return_sequences=given["num_return_sequences"],
             eos_token_id=next(end for end in ends if end is not None),
             n_vocab=self.tokenizer.n_vocab,
-            suppress_tokens=self.tokenizer.unused_ids,
+            suppress_tokens=self._unused_ids,
             seed=given["seed"],
             prompt_lookup_num_tokens=given["prompt_lookup_num_tokens"],
         )
@@ -208,8 +209,8 @@ class GPT2:
         messages: `[{"role": "user", "content": "Hello"}]`, and so on, in turn. See `chat_prompt`, which writes them
         out and raises the errors. Special tokens count in that text, those in the messages too.
         """
-        allowed: Options = {**options, "allowed_special": "all"}
-        return self.generate(self.chat_prompt(messages), max_new_tokens, **allowed)
+        as_written: Options = {**options, "allowed_special": "all", "add_special_tokens": False}
+        return self.generate(self.chat_prompt(messages), max_new_tokens, **as_written)
 
     def chat_prompt(self, messages: Sequence[Mapping[str, str]]) -> str:
         """Write a conversation as the model was trained on it: by the chat template in its folder, used here alone.
@@ -231,6 +232,7 @@ class GPT2:
         if n < 1:
             raise ValueError(f"n must be at least 1, not {n}")
         logits = self.logits(self._encode(prompt), logits_to_keep=1)[-1, : self.tokenizer.n_vocab]
+        logits[self._unused_ids] = -np.inf
         probabilities = softmax(logits.astype(np.float64))
         best = np.argsort(-probabilities, kind="stable")[:n].tolist()
         return [(self.tokenizer.decode([token_id]), float(probabilities[token_id])) for token_id in best]
@@ -248,9 +250,14 @@ class GPT2:
 
         checkpoint.save(folder, self.config, self.params, self._tokenizer, overwrite=overwrite, source=self.folder)
 
-    def _encode(self, prompt: str, allowed_special: Collection[str] = ()) -> list[int]:
+    @property
+    def _unused_ids(self) -> list[int]:
+        return [token_id for token_id in self.tokenizer.unused_ids if token_id < self.config.vocab_size]
+
+    def _encode(self, prompt: str, allowed_special: Collection[str] = (), add_special_tokens: bool = True) -> list[int]:
         """Turn a prompt into ids, at least one."""
-        return self.tokenizer.encode(prompt, allowed_special=allowed_special) or [self.tokenizer.eot_id]
+        ids = self.tokenizer.encode(prompt, allowed_special=allowed_special, add_special_tokens=add_special_tokens)
+        return ids or [self.tokenizer.bos_id]
 
     def _facts(self) -> dict[str, str]:
         """What a model shows of itself."""

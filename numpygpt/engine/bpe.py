@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cache
 from heapq import heapify, heappop, heappush
-from itertools import chain, pairwise
+from itertools import chain, groupby, pairwise
 from operator import itemgetter
 from typing import Any
 
 import regex
 
 from numpygpt import tokenizer
-from numpygpt.tokenizer import BYTES, END_OF_TEXT, LETTERS, WORD, Pair, join
+from numpygpt.engine.added_tokens import AddedToken, AddedTokens
+from numpygpt.engine.vocabulary import check_ids, checked_merges
+from numpygpt.tokenizer import BYTES, END_OF_TEXT, WORD, Pair, join
 
 # A long text is cut into words a few paragraphs at a time. A line break after a letter always begins a new word.
 _BLOCK = re.compile(r".{0,4000}\S(?=\n)|.+", re.DOTALL)
@@ -27,14 +29,20 @@ _BYTE = [bytes([byte]) for byte in range(256)]
 
 
 class Tokenizer(tokenizer.Tokenizer):
-    """The tokenizer of `numpygpt.tokenizer`, for texts of megabytes and for checkpoints that number tokens otherwise.
+    """The tokenizer of `numpygpt.tokenizer`, for texts of megabytes and for whatever vocabulary a checkpoint has.
 
     Parameters:
         merges: the pairs of byte strings to join, in the order they were learned. GPT-2's if left out.
-        vocab: the id of each byte and of each merge's result. Their order of creation if left out.
-        special_tokens: the ids of tokens that stand for no text, `<|endoftext|>` among them.
+        vocab: the id of each byte and of each merge's result, their order of creation if left out. A byte may lack
+            one: it becomes the token `unk_id`, or nothing where that is None, as in the `tokenizers` library.
+        special_tokens: the ids of tokens that stand for no text, such as `<|endoftext|>`.
+        added_tokens: more of them, and tokens of text that are found before words are cut; see `AddedToken`.
+        eot_id, bos_id: the token that ends a text and the one that begins it; both `<|endoftext|>` if left out.
+        unk_id, fuse_unk: the token of bytes that lack one, and whether one stands for several of them in a row.
+        prefix, suffix: ids that `encode` puts before and behind every text.
+        n_rows: of the model's embedding, where tokens were added to the vocabulary alone and cannot be used.
 
-    Raises ValueError where the merges do not build on each other or the ids are not one for each token.
+    Raises ValueError where the merges do not build on each other or two tokens have one id.
 
     >>> text = "Once upon a time"
     >>> Tokenizer().encode(text) == tokenizer.Tokenizer().encode(text)
@@ -47,18 +55,94 @@ class Tokenizer(tokenizer.Tokenizer):
         *,
         vocab: Mapping[bytes, int] | None = None,
         special_tokens: Mapping[str, int] | None = None,
+        added_tokens: Iterable[AddedToken] = (),
+        eot_id: int | None = None,
+        bos_id: int | None = None,
+        unk_id: int | None = None,
+        fuse_unk: bool = False,
+        prefix: Sequence[int] = (),
+        suffix: Sequence[int] = (),
+        n_rows: int | None = None,
     ) -> None:
-        super().__init__(merges if merges is None else _checked(merges))
-        if (merges, vocab, special_tokens) != (None, None, None):
-            tokens = list(self.vocab)
-            self.vocab = dict(self.vocab if vocab is None else vocab)
-            self.special_tokens = dict(self.special_tokens if special_tokens is None else special_tokens)
-            _check_ids(tokens, self.vocab, self.special_tokens)
-            self._bytes = {token_id: token for token, token_id in self.vocab.items()}
-            self._bytes |= {token_id: name.encode() for name, token_id in self.special_tokens.items()}
-            self.n_vocab = max(self._bytes) + 1
-            self.eot_id = self.special_tokens[END_OF_TEXT]
+        super().__init__(merges if merges is None else checked_merges(merges, may_repeat=vocab is not None))
+        self.added_tokens = {token.content: token for token in added_tokens}
+        is_gpt2 = not self.added_tokens and (merges, vocab, special_tokens) == (None, None, None)
+        self.vocab = self.vocab if vocab is None else dict(vocab)
+        self.special_tokens = self.special_tokens if special_tokens is None else dict(special_tokens)
+        for name, token_id in self.special_tokens.items():
+            self.added_tokens.setdefault(name, AddedToken(name, token_id, special=True))
+        self.special_tokens = {name: token.id for name, token in self.added_tokens.items() if token.special}
+        if not is_gpt2:
+            check_ids(self.merges, self.vocab, self.added_tokens.values())
+            self._bytes = {token.id: token.content.encode() for token in self.added_tokens.values()}
+            self._bytes |= {token_id: token for token, token_id in self.vocab.items()}
+            self.n_vocab = max(self._bytes, default=-1) + 1
+        self._n_rows = n_rows
+        self._eot_id = self.special_tokens.get(END_OF_TEXT) if eot_id is None else eot_id
+        self._bos_id = bos_id
+        self.unk_id, self.fuse_unk, self.prefix, self.suffix = unk_id, fuse_unk, list(prefix), list(suffix)
+        self._missing = b"".join(set(BYTES) - self.vocab.keys())
+        self._search = AddedTokens(self.added_tokens.values())
         self._seen = _SeenWords(self._encode_word)
+
+    @property
+    def eot_id(self) -> int:
+        """The token that ends a text. Raises ValueError where there is none."""
+        if self._eot_id is None:
+            raise ValueError(f"this tokenizer has no {END_OF_TEXT}, and its files name no other eos_token")
+        return self._eot_id
+
+    @eot_id.setter
+    def eot_id(self, token_id: int) -> None:
+        self._eot_id = token_id
+
+    @property
+    def bos_id(self) -> int:
+        """The token that a text begins with. Raises ValueError where there is none, nor one that ends a text."""
+        return self.eot_id if self._bos_id is None else self._bos_id
+
+    @property
+    def roles(self) -> dict[str, int]:
+        """The ids of what `transformers` calls `bos_token` and `eos_token`, as far as there are such."""
+        ids = {"bos_token": self._bos_id, "eos_token": self._eot_id}
+        return {role: token_id for role, token_id in ids.items() if token_id is not None}
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether there is no more to it than merges, the ids of their results, and a `<|endoftext|>`."""
+        plain = [AddedToken(END_OF_TEXT, self.special_tokens.get(END_OF_TEXT, -1), special=True)]
+        return list(self.added_tokens.values()) == plain and self._extras == (None, self.eot_id, None, False, [], [])
+
+    @property
+    def _extras(self) -> tuple[object, ...]:
+        return self._bos_id, self._eot_id, self.unk_id, self.fuse_unk, self.prefix, self.suffix
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both make the same ids of every text."""
+        if not isinstance(other, Tokenizer):
+            return self.is_plain and super().__eq__(other)
+        mine, others = (self.added_tokens, self._extras), (other.added_tokens, other._extras)
+        return mine == others and super().__eq__(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def encode(self, text: str, *, allowed_special: Collection[str] = (), add_special_tokens: bool = True) -> list[int]:
+        """Do what the book's `encode` does, and put before and behind the text what the checkpoint wants there.
+
+        `add_special_tokens=False` leaves that away. Raises ValueError also for a token that the model cannot read.
+        """
+        text.encode()
+        allowed = self._special(allowed_special)
+        ids = [*self.prefix] if add_special_tokens else []
+        for piece in self._search.split(text, allowed) if allowed or self._search.has_text else [text]:
+            ids += [piece] if isinstance(piece, int) else self._encode_ordinary(piece)
+        ids += self.suffix if add_special_tokens else []
+        if self._n_rows is not None and (beyond := [token_id for token_id in ids if token_id >= self._n_rows]):
+            raise ValueError(
+                f"the text has the token {self.decode(beyond[:1])!r} with the id {beyond[0]}, but the model knows ids "
+                f"below {self._n_rows}: it was added to the tokenizer and never to the model"
+            )
+        return ids
 
     def _encode_ordinary(self, text: str) -> Iterable[int]:
         return chain.from_iterable(map(self._seen.__getitem__, self.split(text)))
@@ -70,7 +154,19 @@ class Tokenizer(tokenizer.Tokenizer):
         return chain.from_iterable(_word_pattern(block.isascii()).findall(block) for block in blocks)
 
     def _encode_word(self, word: str) -> tuple[int, ...]:
-        return tuple(map(self.vocab.__getitem__, self._merge(word.encode())))
+        data = word.encode()
+        if self.unk_id is None:
+            data = data.translate(None, self._missing)
+        elif self._missing:
+            ids: list[int] = []
+            for is_missing, run in groupby(data, self._missing.__contains__):
+                part = bytes(run)
+                ids += [self.unk_id] * (1 if self.fuse_unk else len(part)) if is_missing else self._ids(part)
+            return tuple(ids)
+        return tuple(self._ids(data))
+
+    def _ids(self, word: bytes) -> Iterable[int]:
+        return map(self.vocab.__getitem__, self._merge(word))
 
     def _merge(self, word: bytes) -> list[bytes]:
         """Merge a word in O(n log n): pairs wait in a heap, and parts know their neighbors.
@@ -176,35 +272,3 @@ def _word_pattern(is_ascii: bool) -> Any:
     if is_ascii:  # Python's own `re` knows no \p{L}, but is twice as fast
         return re.compile(WORD.replace(r"\p{L}", "A-Za-z").replace(r"\p{N}", "0-9"), re.ASCII)
     return regex.compile(WORD)
-
-
-def _checked(merges: Iterable[Pair]) -> Iterator[Pair]:
-    """Refuse merges whose parts do not exist when their turn comes, or that make a token a second time."""
-    known = set(BYTES)
-    for i, (left, right) in enumerate(merges):
-        if unknown := [part for part in (left, right) if part not in known]:
-            raise ValueError(f"merge {i} joins {unknown[0]!r}, which is neither a byte nor made by an earlier merge")
-        if left + right in known:
-            raise ValueError(f"merge {i} makes {left + right!r}, which an earlier merge makes already")
-        known.add(left + right)
-        yield left, right
-
-
-def _check_ids(tokens: list[bytes], vocab: Mapping[bytes, int], special_tokens: Mapping[str, int]) -> None:
-    """Refuse a vocabulary that does not give every token an id of its own."""
-    owners: dict[int, object] = {}
-    for token, token_id in chain[tuple[object, int]](vocab.items(), special_tokens.items()):
-        if type(token_id) is not int or token_id < 0:
-            raise ValueError(f"the id of {token!r} is {token_id!r}; ids are whole numbers from 0")
-        if token_id in owners:
-            raise ValueError(f"the id {token_id} is used twice, for {owners[token_id]!r} and for {token!r}")
-        owners[token_id] = token
-    if missing := [token for token in tokens if token not in vocab]:
-        raise ValueError(f"the vocabulary lacks {missing[0]!r} and {len(missing) - 1} more of the bytes and merges")
-    if extra := vocab.keys() - set(tokens):
-        raise ValueError(f"the vocabulary has {min(extra)!r}, which is neither a byte nor made by a merge")
-    if END_OF_TEXT not in special_tokens:
-        raise ValueError(f"{END_OF_TEXT} is not among the special tokens {list(special_tokens)}")
-    for name in special_tokens:
-        if not name or (set(name) <= LETTERS.keys() and b"".join(map(LETTERS.__getitem__, name)) in vocab):
-            raise ValueError(f"the special token {name!r} is empty or written like an ordinary token")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from urllib.parse import unquote
 
-from numpygpt.command_line import Parser, friendly_exit
+from numpygpt.command_line import Parser, friendly_exit, number
 from numpygpt.models import cache, checkpoint
 from numpygpt.models.cache import COMMAND, installed, size
 from numpygpt.models.names import find_embedded, find_or_download, trained
@@ -78,10 +78,11 @@ def remove(name: str) -> None:
     print(f"{name}: removed, {size(cache.remove(name))} freed")
 
 
-def convert(source: str, destination: str) -> None:
-    """Convert a model folder."""
-    checkpoint.convert(source, destination)
-    print(f"{destination}: converted from {source}")
+def convert(source: str, destination: str, n_head: int | None = None) -> None:
+    """Convert a model folder, or a safetensors file with a GPT-2's tensors."""
+    config = checkpoint.convert(source, destination, n_head=n_head)
+    shape = f"{config.n_layer} layers, {config.n_head} heads, activation {config.activation_function}"
+    print(f"{destination}: converted from {source} ({shape})")
 
 
 ACTIONS: dict[str, tuple[Callable[..., None], tuple[int, int]]] = {  # and how many names it takes
@@ -104,7 +105,8 @@ def main(argv: list[str] | None = None) -> None:
         "  download NAME   fetch a model, verify and convert it; run it again after any interruption\n"
         "  verify [NAME]   compare the files of one model, or of all, with their checksums\n"
         "  convert FROM TO rewrite a model folder so that it loads without a copy: plain names, no masks,\n"
-        "                  float32, aligned; `transformers` opens the result as well\n"
+        "                  float32, aligned; `transformers` opens the result as well. FROM may also be\n"
+        "                  a safetensors file, or nanoGPT's, with --n-head where no config.json says it\n"
         "  remove NAME     delete a model, or what there is of an interrupted download",
         f"NAME is {', '.join(OFFICIAL)}, or OWNER/NAME[@REVISION] of any GPT-2 on the hub.\n\n"
         f"examples: {COMMAND} download gpt2\n"
@@ -115,13 +117,17 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument("action", nargs="?", choices=ACTIONS, default="list")
     parser.add_argument("names", metavar="NAME", nargs="*", help="a model, or for convert two folders")
+    parser.add_argument("--n-head", type=number(int, 1), metavar="N", help="for convert: the number of attention heads")
     options = parser.parse_args(argv)
     action, (fewest, most) = ACTIONS[options.action]
     if not fewest <= len(options.names) <= most:
         wanted = {0: "no name", 1: "the NAME of a model, such as gpt2", 2: "two folders, FROM and TO"}[most]
         parser.error(f"{options.action} takes {wanted}")
+    if options.n_head is not None and options.action != "convert":
+        parser.error("--n-head goes with convert alone")
+    more = {} if options.n_head is None else {"n_head": options.n_head}
     with friendly_exit(parser.prog):
-        action(*options.names or [None] * (most - fewest))
+        action(*options.names or [None] * (most - fewest), **more)
 
 
 if __name__ == "__main__":

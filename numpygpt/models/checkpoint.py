@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import os
 import shutil
 from collections.abc import Mapping
@@ -27,27 +26,28 @@ from numpy.typing import DTypeLike
 from numpygpt.arrays import Array, Params, flatten, unflatten
 from numpygpt.config import GPT2Config
 from numpygpt.files import atomic_folder, atomic_write
-from numpygpt.models import tokenizer_files
-from numpygpt.models.stored import INDEX, WEIGHTS, CheckpointError, LazyTensors, check_shapes, find_tensors, read_json
+from numpygpt.models import nanogpt, tokenizer_files
+from numpygpt.models.config_json import load_config as load_config  # who opens a folder needs both modules
+from numpygpt.models.config_json import load_eos_token_id as load_eos_token_id
+from numpygpt.models.config_json import load_token_ids
+from numpygpt.models.stored import (
+    CONFIG,
+    INDEX,
+    WEIGHTS,
+    CheckpointError,
+    LazyTensors,
+    TransposedError,
+    check_shapes,
+    find_tensors,
+    read_json,
+)
+from numpygpt.models.tokenizer_json import OtherTokenizerError
 from numpygpt.safetensors import load_file, save_file
 from numpygpt.tokenizer import Tokenizer
 
 T = TypeVar("T", bound=Tokenizer)
 
-RENAMED = {  # transformers writes the first of these and takes them all; what it takes counts more than n_ctx
-    "n_positions": "n_ctx",
-    "max_position_embeddings": "n_ctx",
-    "hidden_size": "n_embd",
-    "num_hidden_layers": "n_layer",
-    "num_attention_heads": "n_head",
-}
-IDS = ("bos_token_id", "eos_token_id", "pad_token_id")  # of config.json: no part of the arithmetic, but carried over
-REFUSED: dict[str, Any] = {  # options that would change the arithmetic, and the value that leaves it as it is
-    "add_cross_attention": False,
-    "is_encoder_decoder": False,
-    "pruned_heads": {},
-    "quantization_config": None,
-}
+PADDED = (GPT2Config.vocab_size, 50304)  # GPT-2's vocabulary, as it is and as nanoGPT rounds it up
 KEPT = (  # of a folder that is converted or saved anew, as they are
     "vocab.json",
     "merges.txt",
@@ -112,67 +112,55 @@ def save(
     check_shapes({name: tensor.shape for name, tensor in tensors.items()}, config, "params")
     _check_vocabulary(tokenizer, config, "params")
     with atomic_folder(folder, overwrite=overwrite) as beside:
-        _write_model(beside, config, tensors, tokenizer, dtype, _ids(kept))
+        _write_model(beside, config, tensors, tokenizer, dtype, load_token_ids(kept))
         copied = _copy_kept(kept, beside)
         if tokenizer is not None and not copied:
-            if not (beside / "tokenizer_config.json").exists():
-                named = {"tokenizer_class": "GPT2Tokenizer", "model_max_length": config.n_ctx}
-                _write_json(beside / "tokenizer_config.json", named)
-            tokenizer_files.save_tokenizer(tokenizer, beside)
+            settings = {"tokenizer_class": "GPT2Tokenizer", "model_max_length": config.n_ctx}
+            if (beside / "tokenizer_config.json").exists():
+                settings = read_json(beside / "tokenizer_config.json")
+            tokenizer_files.save_tokenizer(tokenizer, beside, **settings)
         written = {path.name for path in beside.iterdir()}
     for name in {INDEX, *KEPT} - written:  # of an older model, which would speak against the new one
         (folder / name).unlink(missing_ok=True)
 
 
-def convert(source: str | os.PathLike[str], destination: str | os.PathLike[str]) -> None:
+def convert(
+    source: str | os.PathLike[str], destination: str | os.PathLike[str], *, n_head: int | None = None
+) -> GPT2Config:
     """Rewrite a model folder so that it loads without a copy: plain names, no masks, float32, aligned to 64 bytes.
 
-    Goes through the tensors one at a time: needs memory for the largest of them, not for the model. The files of the
-    tokenizer, of generation and of the chat template are copied as they are.
+    The source may also be a safetensors file, or a folder of nanoGPT's, or one without a config; `n_head` says then
+    how many heads there are. Goes through the tensors one at a time: needs memory for the largest of them, not for
+    the model. The files of the tokenizer, of generation and of the chat template are copied as they are. Returns the
+    config.
 
     Raises what `load` raises, and FileExistsError where the destination exists.
     """
     source, destination = _expand(source), _expand(destination)
-    config = load_config(source)
-    if destination.exists() and destination.samefile(source):
+    if destination.exists() and source.exists() and destination.samefile(source):
         raise FileExistsError(f"{destination} is the source; give the name of a new folder")
-    places = find_tensors(source, config)
-    tokenizer = load_tokenizer(source, config)
+    folder = source if source.is_dir() else source.parent
+    config, tensors = _read_any(source, folder, n_head)
+    tokenizer = load_tokenizer(folder, config)
     with atomic_folder(destination) as beside:
-        _write_model(beside, config, LazyTensors(places), tokenizer, np.float32, _ids(source))
-        _copy_kept(source, beside)
+        _write_model(beside, config, tensors, tokenizer, np.float32, load_token_ids(folder))
+        if not _copy_kept(folder, beside) and tokenizer is not None:
+            tokenizer_files.save_tokenizer(tokenizer, beside)
+    return config
 
 
-def load_config(folder: str | os.PathLike[str]) -> GPT2Config:
-    """Read a folder's `config.json`.
-
-    Raises FileNotFoundError or NotADirectoryError where there is none, and CheckpointError where it is not a
-    GPT-2's or asks for arithmetic that this package does not do.
-    """
-    folder = _expand(folder)
-    path = folder / "config.json"
-    if not folder.exists():
-        raise FileNotFoundError(f"{folder}: there is no such folder; give one that holds config.json and the weights")
-    if not folder.is_dir():
-        raise NotADirectoryError(f"{folder} is not a folder; give the one that holds config.json and the weights")
-    if not path.is_file():
-        raise FileNotFoundError(f"{folder} is not a model folder: it has no config.json; is it another one you mean?")
-    options = read_json(path)
-    if options.get("model_type") != "gpt2":
-        raise CheckpointError(f"{path}: model_type is {options.get('model_type')!r}; only 'gpt2' models can be loaded")
-    for name, harmless in REFUSED.items():
-        if options.get(name, harmless) not in (harmless, None):
-            raise CheckpointError(f"{path}: {name} is {options[name]!r}, which this package does not implement")
-    options |= {ours: options[theirs] for theirs, ours in RENAMED.items() if theirs in options}
-    chosen = {}
-    for field in dataclasses.fields(GPT2Config):
-        if field.name in options:
-            chosen[field.name] = options[field.name]
-            _check_type(chosen[field.name], field, path)
+def _read_any(source: Path, folder: Path, n_head: int | None) -> tuple[GPT2Config, Mapping[str, Array]]:
+    """Find the config and the tensors of a model folder, or of what `nanogpt.read` reads."""
+    said = read_json(folder / CONFIG) if (folder / CONFIG).is_file() else {}
+    if source.is_file() or ("model_type" not in said and any(folder.glob("*.safetensors"))):
+        return nanogpt.read(source, said, n_head)
+    config = load_config(source)
+    if n_head not in (None, config.n_head):
+        raise CheckpointError(f"{source}: its config.json says n_head {config.n_head}, not {n_head}")
     try:
-        return GPT2Config(**chosen)
-    except ValueError as error:
-        raise CheckpointError(f"{path}: {error}") from None
+        return config, LazyTensors(find_tensors(source, config))
+    except TransposedError:
+        return nanogpt.read(source, dataclasses.asdict(config), n_head)
 
 
 def load_tokenizer(
@@ -188,39 +176,17 @@ def load_tokenizer(
     """
     folder = _expand(folder)
     try:
-        tokenizer = tokenizer_files.load_tokenizer(folder, kind)
-    except tokenizer_files.OtherTokenizerError:
+        tokenizer = tokenizer_files.load_tokenizer(
+            folder, kind, n_rows=config.vocab_size, eos_token_id=next(iter(load_eos_token_id(folder) or []), None)
+        )
+    except OtherTokenizerError:
         return None
     except FileNotFoundError:
         if (folder / "vocab.json").exists():
             raise CheckpointError(f"{folder} has a vocab.json without merges.txt; put the model's own there") from None
-        return kind() if config.vocab_size == GPT2Config.vocab_size else None
+        return kind() if config.vocab_size in PADDED else None
     _check_vocabulary(tokenizer, config, str(folder))
     return tokenizer
-
-
-def load_eos_token_id(folder: str | os.PathLike[str]) -> list[int] | None:
-    """Read which tokens end a text: `generation_config.json` says it, else `config.json`, else nobody (None).
-
-    Raises CheckpointError where it is neither an id nor a list of them.
-    """
-    for name in ("generation_config.json", "config.json"):
-        path = _expand(folder) / name
-        said = read_json(path).get("eos_token_id") if path.is_file() else None
-        if said is not None:
-            ids = said if isinstance(said, list) else [said]
-            if not all(type(token_id) is int and token_id >= 0 for token_id in ids):
-                raise CheckpointError(f"{path}: eos_token_id must be a token id or a list of them, not {said!r}")
-            return ids
-    return None
-
-
-def _ids(folder: Path | None) -> dict[str, Any]:
-    """Read the ids of a folder's `config.json` that mark the beginning and the end of texts, and padding."""
-    if folder is None or not (folder / "config.json").is_file():
-        return {}
-    options = read_json(folder / "config.json")
-    return {name: options[name] for name in IDS if name in options}
 
 
 def _copy_kept(source: Path | None, destination: Path) -> bool:
@@ -232,20 +198,12 @@ def _copy_kept(source: Path | None, destination: Path) -> bool:
 
 
 def _check_vocabulary(tokenizer: Tokenizer | None, config: GPT2Config, where: str) -> None:
-    if tokenizer is not None and tokenizer.n_vocab > config.vocab_size:
+    """Refuse a tokenizer with more tokens than the model, but for those that were only added to it."""
+    if tokenizer is not None and max(tokenizer.vocab.values(), default=0) >= config.vocab_size:
         raise CheckpointError(
             f"{where}: the tokenizer has {tokenizer.n_vocab} tokens, but the config says vocab_size "
             f"{config.vocab_size}; use the model's own vocab.json and merges.txt"
         )
-
-
-def _check_type(value: Any, field: dataclasses.Field[Any], path: Path) -> None:
-    """Refuse an option of another type than the config's. Whole numbers are the config's own to check."""
-    if isinstance(field.default, (bool, str)) and type(value) is not type(field.default):
-        kind = "text" if isinstance(field.default, str) else "true or false"
-        raise CheckpointError(f"{path}: {field.name} must be {kind}, not {value!r}")
-    if isinstance(field.default, float) and not (type(value) in (int, float) and 0 < value < math.inf):
-        raise CheckpointError(f"{path}: {field.name} must be a number above 0, not {value!r}")
 
 
 def _write_model(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import os
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +15,29 @@ import numpy as np
 
 from numpygpt.arrays import Array
 from numpygpt.config import GPT2Config, parameter_shapes
+from numpygpt.models import formats
 from numpygpt.safetensors import SafetensorsFile
 
-PREFIX = "transformer."  # transformers' name for the model without its output weights
+PREFIXES = re.compile(r"(_orig_mod\.|module\.|transformer\.)*")  # by torch.compile, DataParallel and transformers
+LANGUAGE_MODEL = ("wte.", "wpe.", "h.", "ln_f.", "lm_head.")
 MASKS = (".attn.bias", ".attn.masked_bias")  # causal masks that some files carry: not parameters
+CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 OUTPUT_WEIGHT = "lm_head.weight"
 TIED = "wte.weight"  # what the output weights are, unless the config unties them
+
+log = logging.getLogger("numpygpt.models")
 
 Places = dict[str, tuple[SafetensorsFile, str]]  # a tensor's plain name -> the file that holds it, its name there
 
 
 class CheckpointError(ValueError):
     """A model folder that cannot be used: the message names the file, what is wrong with it and what to do."""
+
+
+class TransposedError(CheckpointError):
+    """Tensors whose matrices are the other way around."""
 
 
 class LazyTensors(Mapping[str, Array]):
@@ -49,20 +60,17 @@ class LazyTensors(Mapping[str, Array]):
 def find_tensors(folder: Path, config: GPT2Config) -> Places:
     """Find the parameters in a folder's safetensors files, by their plain names.
 
-    Raises CheckpointError where they are not exactly those of the config, with its shapes.
+    Tensors of something else, such as a classifier on top of the language model, are left out with a warning.
+
+    Raises CheckpointError where the others are not exactly those of the config, with its shapes.
     """
-    places: Places = {}
-    for file, name in _stored_tensors(folder):
-        plain = name.removeprefix(PREFIX)
-        if plain.startswith("h.") and plain.endswith(MASKS):
-            continue
-        if plain in places:
-            raise CheckpointError(f"{file.path}: tensor {plain} is there twice, with and without {PREFIX!r}")
-        if not file.dtypes[name].lstrip("B").startswith("F"):
-            raise CheckpointError(
-                f"{file.path}: tensor {name} holds {file.dtypes[name]} numbers; only floating-point weights work"
-            )
-        places[plain] = file, name
+    places = plain_names(folder, stored_tensors(folder))
+    c_attn = places.get("h.0.attn.c_attn.weight")
+    if c_attn and c_attn[0].shapes[c_attn[1]] == (3 * config.n_embd, config.n_embd):
+        raise TransposedError(
+            f"{folder}: its matrices are transposed, as nanoGPT has them; make a folder of it that works: "
+            f"python -m numpygpt.models convert {folder} NEW-FOLDER"
+        )
     if config.tie_word_embeddings and OUTPUT_WEIGHT in places:  # a second copy; some savers keep it under this name
         tensors = LazyTensors(places)
         if TIED in places and not np.array_equal(tensors[OUTPUT_WEIGHT], tensors[TIED]):
@@ -75,7 +83,29 @@ def find_tensors(folder: Path, config: GPT2Config) -> Places:
     return places
 
 
-def _stored_tensors(folder: Path) -> Iterator[tuple[SafetensorsFile, str]]:
+def plain_names(where: Path, tensors: Iterable[tuple[SafetensorsFile, str]]) -> Places:
+    """Return the tensors of the language model among those stored, by their plain names."""
+    places: Places = {}
+    others = []
+    for file, name in tensors:
+        plain = name[PREFIXES.match(name).end() :]  # type: ignore[union-attr]
+        if not plain.startswith(LANGUAGE_MODEL):
+            others.append(name)
+        elif not (plain.startswith("h.") and plain.endswith(MASKS)):
+            if plain in places:
+                raise CheckpointError(f"{file.path}: tensor {plain} is there twice, as {places[plain][1]} and {name}")
+            if not file.dtypes[name].lstrip("B").startswith("F"):
+                raise CheckpointError(
+                    f"{file.path}: tensor {name} holds {file.dtypes[name]} numbers; only floating-point weights work"
+                )
+            places[plain] = file, name
+    if others and places:
+        named = ", ".join(others[:3]) + (f" and {len(others) - 3} more" if len(others) > 3 else "")
+        log.warning("%s: left out what is no part of the language model: %s", where, named)
+    return places
+
+
+def stored_tensors(folder: Path) -> Iterator[tuple[SafetensorsFile, str]]:
     """Yield every tensor of the folder: the file that holds it, and its name there."""
     index = folder / INDEX
     if (folder / WEIGHTS).is_file():
@@ -89,13 +119,8 @@ def _stored_tensors(folder: Path) -> Iterator[tuple[SafetensorsFile, str]]:
             if name not in shards[shard]:
                 raise CheckpointError(f"{index}: tensor {name} is not in {shard} as it says; download both again")
             yield shards[shard], name
-    elif pickled := sorted(folder.glob("pytorch_model*.bin")):
-        raise FileNotFoundError(
-            f"{folder} has no {WEIGHTS}; {pickled[0].name} is a pickle, which can run code, and is never opened here; "
-            "if you trust it, load it with transformers and use save_pretrained"
-        )
     else:
-        raise FileNotFoundError(f"{folder} has no {WEIGHTS}; download it again")
+        raise FileNotFoundError(formats.explain(folder) or f"{folder} has no {WEIGHTS}; download it again")
 
 
 def _weight_map(index: Path) -> dict[str, str]:

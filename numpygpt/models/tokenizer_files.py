@@ -1,76 +1,93 @@
-"""A tokenizer in a model's folder: `merges.txt` with `vocab.json`, or `tokenizer.json`, as Hugging Face lays them out.
-
-The files write bytes as the printable characters of `numpygpt.tokenizer.ALPHABET`.
-"""
+"""A tokenizer in a model's folder: `tokenizer.json`, or `merges.txt` with `vocab.json`, as Hugging Face has them."""
 
 from __future__ import annotations
 
 import json
 import os
-import re
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from numpygpt.files import atomic_write
-from numpygpt.tokenizer import ALPHABET, END_OF_TEXT, LETTERS, Pair, Tokenizer
+from numpygpt.models.added_tokens import FLAGS, find_added_tokens, find_roles, join_settings
+from numpygpt.models.tokenizer_json import Files, OtherTokenizerError, from_json, parse_merges, to_json
+from numpygpt.tokenizer import ALPHABET, BYTES, END_OF_TEXT, LETTERS, Tokenizer
 
 T = TypeVar("T", bound=Tokenizer)
-
 
 OTHER_KINDS = ("vocab.txt", "spiece.model", "tokenizer.model", "sentencepiece.bpe.model")  # WordPiece, SentencePiece
 OUR_CLASSES = ("GPT2Tokenizer", "PreTrainedTokenizer", "TokenizersBackend")  # the last two say nothing of the kind
 
 
-class OtherTokenizerError(ValueError):
-    """A tokenizer that is not GPT-2's byte-level BPE: the message names the file and the kind."""
-
-
-class Files(NamedTuple):
-    """What the files say: the merges, each token by the name it is written with, and the ids of names."""
-
-    merges: list[Pair]
-    names: dict[str, bytes]
-    vocab: dict[str, int] | None
-    added: dict[str, int]
-
-
-def load_tokenizer(folder: str | os.PathLike[str], kind: type[T] = Tokenizer) -> T:  # type: ignore[assignment]
+def load_tokenizer(
+    folder: str | os.PathLike[str],
+    kind: type[T] = Tokenizer,  # type: ignore[assignment]
+    *,
+    n_rows: int | None = None,
+    eos_token_id: int | None = None,
+) -> T:
     """Read a tokenizer from a model's folder: the book's, or that of another `kind`.
 
-    Reads `tokenizer.json`, which counts where it is there, or else `merges.txt`, with `vocab.json` and
-    `added_tokens.json` where they exist. Special tokens are the added ones and those in `vocab.json` that stand in
-    brackets, like `<|endoftext|>` or `[PAD]`.
+    Reads `tokenizer.json`, which counts where it is there, or else `merges.txt`, with `vocab.json` where it exists;
+    and what is declared besides, as `numpygpt.models.added_tokens` says. `n_rows`, of the model's embedding, and
+    `eos_token_id`, which counts where the files name no end of a text, are what the model's config says.
 
     Raises FileNotFoundError where neither file is there, ValueError, naming the file or the folder, for one that is
     malformed, and OtherTokenizerError (a ValueError) for another kind of tokenizer.
     """
     folder = Path(folder)
-    _check_kind(folder)
-    if (folder / "tokenizer.json").exists():
-        files = _read_tokenizer_json(folder / "tokenizer.json")
+    config, names, added = (
+        _read_object(folder / name) if (folder / name).exists() else {}
+        for name in ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
+    )
+    _check_kind(folder, config)
+    is_old = not (folder / "tokenizer.json").exists()
+    if not is_old:
+        files = from_json(_read_object(folder / "tokenizer.json"), folder / "tokenizer.json")
     elif (folder / "merges.txt").exists():
-        files = _read_merges_txt(folder / "merges.txt")
+        files = _read_merges_txt(folder, config)
     else:
         message = f"{folder} holds no tokenizer: neither merges.txt (with vocab.json) nor tokenizer.json is there"
         raise FileNotFoundError(message)
     try:
-        vocab, special_tokens = _number(files)
-        tokenizer = kind(files.merges)
-        if (tokenizer.vocab, tokenizer.special_tokens) == (vocab, special_tokens):
-            return tokenizer
-        engines: Any = kind  # the book's numbers its tokens in no other way
-        return cast(T, engines(files.merges, vocab=vocab, special_tokens=special_tokens))
+        settings = join_settings(config, names, added)
+        tokens = find_added_tokens(files.vocab, files.names, files.added, settings)
+        options = files.options | find_roles(tokens, settings, ends=is_old)
+        if n_rows is not None and any(token["id"] >= n_rows for token in tokens.values()):
+            options["n_rows"] = n_rows
+        if END_OF_TEXT not in tokens and eos_token_id is not None:
+            options.setdefault("eot_id", eos_token_id)
+        return _build(kind, files, tokens, options)
     except ValueError as error:
         raise ValueError(f"{folder}: {error}") from None
 
 
-def save_tokenizer(tokenizer: Tokenizer, folder: str | os.PathLike[str]) -> None:
+def _build(kind: type[T], files: Files, tokens: dict[str, dict[str, Any]], options: dict[str, Any]) -> T:
+    """Make the tokenizer: of the kind asked for if it is numbered in the order of creation, else the engine's."""
+    vocab = {
+        files.names.get(name, name.encode()): i
+        for name, i in files.vocab.items()
+        if name not in tokens or name in files.names
+    }
+    created = [*BYTES, *map(b"".join, files.merges)]
+    end = dict.fromkeys(FLAGS, False) | {"content": END_OF_TEXT, "id": len(created), "special": True}
+    is_usual = vocab == dict(zip(created, range(len(created)), strict=True)) and tokens.keys() == {END_OF_TEXT}
+    if is_usual and not options and tokens[END_OF_TEXT].items() >= end.items():
+        return kind(files.merges)
+    from numpygpt.engine import bpe  # here, for the book's tokenizer needs no engine
+    from numpygpt.engine.added_tokens import AddedToken
+
+    engines: Any = kind if issubclass(kind, bpe.Tokenizer) else bpe.Tokenizer
+    added = [AddedToken(**token) for token in tokens.values()]
+    return cast(T, engines(files.merges, vocab=vocab, special_tokens={}, added_tokens=added, **options))
+
+
+def save_tokenizer(tokenizer: Tokenizer, folder: str | os.PathLike[str], **settings: Any) -> None:
     """Write `vocab.json` and `merges.txt` as OpenAI wrote GPT-2's, into a folder that is made if need be.
 
-    Special tokens besides `<|endoftext|>` are listed in `added_tokens.json` too. Each file replaces an older one only
-    once it is complete. Raises OSError where it cannot be written.
+    A tokenizer that has more than bytes, merges and `<|endoftext|>` is written as `tokenizer.json` instead. `settings`
+    and what special tokens are for go to `tokenizer_config.json`. Each file replaces an older one only once it is
+    complete. Raises OSError where it cannot be written.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -79,30 +96,33 @@ def save_tokenizer(tokenizer: Tokenizer, folder: str | os.PathLike[str]) -> None
     ['#version: 0.2', 'Ġ a']
     """
     folder = Path(folder)
-    vocab = {_printable(token): token_id for token, token_id in tokenizer.vocab.items()} | tokenizer.special_tokens
-    added = {name: token_id for name, token_id in tokenizer.special_tokens.items() if name != END_OF_TEXT}
-    merges = [f"{_printable(left)} {_printable(right)}\n" for left, right in tokenizer.merges]
-    files = {
-        "vocab.json": json.dumps(dict(sorted(vocab.items(), key=lambda item: item[1]))),
-        "merges.txt": "".join(["#version: 0.2\n", *merges]),
-    }
-    if added:
-        files["added_tokens.json"] = json.dumps(added)
+    vocab = {_printable(token): token_id for token, token_id in tokenizer.vocab.items()}
+    vocab = {name: i for name, i in tokenizer.special_tokens.items() if name not in LETTERS} | vocab
+    vocab = dict(sorted(vocab.items(), key=lambda item: item[1]))
+    merges = [(_printable(left), _printable(right)) for left, right in tokenizer.merges]
+    if getattr(tokenizer, "is_plain", True):
+        lines = ["#version: 0.2", *map(" ".join, merges)]
+        files = {"vocab.json": json.dumps(vocab), "merges.txt": "\n".join(lines) + "\n"}
+    else:
+        data, roles = to_json(cast(Any, tokenizer), vocab, merges)
+        files = {"tokenizer.json": json.dumps(data, ensure_ascii=False)}
+        settings = {**settings, **roles}
+    if settings:
+        files["tokenizer_config.json"] = json.dumps(settings, indent=2)
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in files.items():
         with atomic_write(folder / name) as file:
             file.write(text.encode())
-    for name in {"added_tokens.json", "tokenizer.json"} - files.keys():  # of another tokenizer
+    for name in {"vocab.json", "merges.txt", "added_tokens.json", "tokenizer.json"} - files.keys():  # of another one
         (folder / name).unlink(missing_ok=True)
 
 
-def _check_kind(folder: Path) -> None:
+def _check_kind(folder: Path, config: dict[str, Any]) -> None:
     """Refuse the files of another kind of tokenizer, such as BERT's, and GPT-2's under the name of another."""
-    path = folder / "tokenizer_config.json"
-    settings = _read_object(path) if path.exists() else {}
-    kind = settings.get("tokenizer_class")
+    kind = config.get("tokenizer_class")
     if isinstance(kind, str) and kind.removesuffix("Fast") not in OUR_CLASSES:
-        raise OtherTokenizerError(f"{path}: tokenizer_class is {kind!r}, which is not GPT-2's byte-level BPE")
+        place = folder / "tokenizer_config.json"
+        raise OtherTokenizerError(f"{place}: tokenizer_class is {kind!r}, which is not GPT-2's byte-level BPE")
     ours = ("merges.txt", "tokenizer.json")
     for name in OTHER_KINDS:
         if (folder / name).exists() and not any((folder / our).exists() for our in ours):
@@ -113,92 +133,19 @@ def _printable(token: bytes) -> str:
     return token.decode("latin-1").translate(ALPHABET)
 
 
-def _number(files: Files) -> tuple[dict[bytes, int], dict[str, int]]:
-    """Find the id of every token by its name, and the special tokens.
-
-    Special tokens are those that were added, and whatever in `vocab` is neither a byte nor a merge's result but
-    stands in brackets. Without them it is more likely that merges are missing.
-    """
-    _, names, vocab, added = files
-    if vocab is None:
-        vocab = {name: i for i, name in enumerate([*names, END_OF_TEXT])}
-    ids = {token: vocab[name] for name, token in names.items() if name in vocab}
-    special_tokens = {name: token_id for name, token_id in vocab.items() if name not in names}
-    for name in special_tokens:
-        if name not in added and not re.fullmatch(r"<.*>|\[.*\]", name):
-            raise ValueError(f"{name!r} has an id, but no merge makes it and it is not among the added tokens")
-    for name, token_id in added.items():
-        if special_tokens.setdefault(name, token_id) != token_id:
-            raise ValueError(f"{name!r} has two ids, {special_tokens[name]} and {token_id}")
-    return ids, special_tokens
-
-
-def _parse_merges(merges: Sequence[Any], where: str, first: int) -> tuple[list[Pair], dict[str, bytes]]:
-    """Turn merges of printable text into pairs of bytes, and name every token in the order of ids.
-
-    `where` and `first` tell the reader of an error which merge is wrong.
-    """
-    names = dict(LETTERS)
-    pairs: list[Pair] = []
-    for number, parts in enumerate(merges, first):
-        try:
-            left, right = parts
-            pairs.append((names[left], names[right]))
-        except KeyError as error:
-            raise ValueError(f"{where} {number}: {error} is neither a byte nor made by an earlier merge") from None
-        except (TypeError, ValueError):
-            raise ValueError(f"{where} {number}: expected two parts, found {parts!r}") from None
-        names[left + right] = b"".join(pairs[-1])
-    return pairs, names
-
-
-def _read_merges_txt(path: Path) -> Files:
-    config, vocab, added = (
-        _read_object(file) if (file := path.parent / name).exists() else None
-        for name in ("tokenizer_config.json", "vocab.json", "added_tokens.json")
-    )
-    if config and config.get("add_prefix_space"):
-        place = path.parent / "tokenizer_config.json"
+def _read_merges_txt(folder: Path, config: dict[str, Any]) -> Files:
+    if config.get("add_prefix_space"):
+        place = folder / "tokenizer_config.json"
         raise OtherTokenizerError(f"{place}: add_prefix_space is true, which is not GPT-2's byte-level BPE")
-    lines = _read_text(path).rstrip("\n").split("\n")
+    lines = _read_text(folder / "merges.txt").rstrip("\n").split("\n")
     first = 1 if lines[0].startswith("#version") or lines == [""] else 0
-    merges, names = _parse_merges([line.split(" ") for line in lines[first:]], f"{path}, line", first + 1)
-    return Files(merges, names, vocab, added or {})
-
-
-# What decides the tokens in `tokenizer.json`, and the values with which they are GPT-2's.
-_NOTHING: tuple[object, ...] = (None, False, "", {})
-_SETTINGS: dict[str, tuple[object, ...]] = {
-    "model.type": ("BPE",),
-    "model.dropout": _NOTHING,
-    "model.continuing_subword_prefix": _NOTHING,
-    "model.end_of_word_suffix": _NOTHING,
-    "model.byte_fallback": _NOTHING,
-    "model.ignore_merges": _NOTHING,
-    "normalizer": _NOTHING,
-    "pre_tokenizer.type": ("ByteLevel",),
-    "pre_tokenizer.add_prefix_space": (False,),
-    "pre_tokenizer.use_regex": (True, None),
-    "post_processor.type": ("ByteLevel", "TemplateProcessing", None),
-    "post_processor.special_tokens": _NOTHING,
-}
-
-
-def _read_tokenizer_json(path: Path) -> Files:
-    data = _read_object(path)
-    for setting, allowed in _SETTINGS.items():
-        value: Any = data
-        for key in setting.split("."):
-            value = value.get(key) if isinstance(value, dict) else None
-        if value not in allowed:
-            raise OtherTokenizerError(f"{path}: {setting} is {value!r}, which is not GPT-2's byte-level BPE")
-    merges, vocab, added = data["model"].get("merges"), data["model"].get("vocab"), data.get("added_tokens") or []
-    if not isinstance(merges, list) or not isinstance(vocab, dict) or not isinstance(added, list):
-        raise ValueError(f"{path}: model.merges and added_tokens must be lists, and model.vocab an object")
-    if not all(isinstance(token, dict) and isinstance(token.get("content"), str) and "id" in token for token in added):
-        raise ValueError(f"{path}: an entry of added_tokens lacks its content or its id")
-    merges = [merge.split(" ") if isinstance(merge, str) else merge for merge in merges]
-    return Files(*_parse_merges(merges, f"{path}, merge", 0), vocab, {token["content"]: token["id"] for token in added})
+    where = f"{folder / 'merges.txt'}, line"
+    merges, names = parse_merges([line.split(" ") for line in lines[first:]], where, first + 1)
+    if (folder / "vocab.json").exists():
+        vocab = _read_object(folder / "vocab.json")
+    else:
+        vocab = {name: i for i, name in enumerate([*names, END_OF_TEXT])}
+    return Files(merges, names, vocab, [], {})
 
 
 def _read_object(path: Path) -> dict[str, Any]:
