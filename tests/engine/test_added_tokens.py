@@ -36,8 +36,9 @@ def test_the_search_is_that_of_the_library(data: st.DataObject, contents: list[s
         theirs.encode_special_tokens = not allowed
         try:
             expected = theirs.encode(text).ids
-        except BaseException as error:
-            assert "bad split" in str(error)  # the library panics where a token took the blanks of the next
+        except BaseException as error:  # a panic: the library cannot do where a token took the blanks of the next
+            if "bad split" not in str(error):
+                raise
             continue
         ids: list[int] = []
         for piece in search.split(text, allowed):

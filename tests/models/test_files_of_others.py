@@ -51,11 +51,14 @@ def test_a_token_beyond_the_embedding_is_refused_by_name_where_it_is_used(specia
     plain = GPT2.from_pretrained(folder_with(tmp_path / "plain", TOKENIZER))
     assert model.generate("The cat", 9) == plain.generate("The cat", 9)
     assert model.generate("The cat", 9, temperature=1, seed=1) == plain.generate("The cat", 9, temperature=1, seed=1)
-    for use in (model.generate, model.top, model.tokens):
-        if special and use != model.generate:
-            continue  # it has no way to allow it
-        with pytest.raises(ValueError, match=r"the token '\[PAD\]' with the id 300, but the model knows ids below 300"):
-            use("a[PAD]", **({"allowed_special": "all"} if special else {}))
+    message = r"the token '\[PAD\]' with the id 300, but the model knows ids below 300"
+    with pytest.raises(ValueError, match=message):
+        model.generate("a[PAD]", allowed_special="all")
+    assert special or not model.tokenizer.special_tokens.keys() - {END_OF_TEXT}
+    if not special:
+        for use in (model.generate, model.top, model.tokens):
+            with pytest.raises(ValueError, match=message):
+                use("a[PAD]")
     checkpoint.convert(tmp_path / "model", tmp_path / "converted")
     assert GPT2.from_pretrained(tmp_path / "converted").tokenizer == model.tokenizer
     with pytest.raises(CheckpointError, match="the tokenizer has 303 tokens, but the config says vocab_size 300"):
@@ -81,8 +84,10 @@ def test_texts_without_endoftext(end: str | None, tmp_path: Path) -> None:
     names = ["<s>", "<pad>", "</s>", "<unk>"]
     vocab = {token: i + 4 for i, token in enumerate([*BYTES, b"th"])}
     special = [AddedToken(name, i, special=True) for i, name in enumerate(names)]
-    roles = {"eot_id": 2, "bos_id": 0} if end else {}
-    tokenizer = Tokenizer([(b"t", b"h")], vocab=vocab, special_tokens={}, added_tokens=special, **roles)
+    bos_id, eot_id = (0, 2) if end else (None, None)
+    tokenizer = Tokenizer(
+        [(b"t", b"h")], vocab=vocab, special_tokens={}, added_tokens=special, bos_id=bos_id, eot_id=eot_id
+    )
     folder = folder_with(tmp_path / "model", tokenizer)
     model = GPT2.from_pretrained(folder)
     if end:

@@ -58,8 +58,9 @@ def post_processor(rng: random.Random, ids: dict[str, int]) -> dict[str, Any] | 
     single = rng.choice([before + text, text + behind, before + text + behind, before + before + text])
     special = {name: {"id": name, "ids": [ids[name]], "tokens": [name]} for name in (first, last)}
     pair = [*text, {"Sequence": {"id": "B", "type_id": 1}}]
-    template = {"type": "TemplateProcessing", "single": single, "pair": pair, "special_tokens": special}
-    return rng.choice([template, {"type": "Sequence", "processors": [BYTE_LEVEL, template]}])
+    template: dict[str, Any] = {"type": "TemplateProcessing", "single": single, "pair": pair, "special_tokens": special}
+    sequence: dict[str, Any] = {"type": "Sequence", "processors": [BYTE_LEVEL, template]}
+    return rng.choice([template, sequence])
 
 
 def make_files(rng: random.Random) -> dict[str, Any]:
