@@ -67,12 +67,15 @@ class GPT2:
         self.eos_token_id = eos_token_id  # what ends a text; the tokenizer's `<|endoftext|>` where it is None
 
     @classmethod
-    def from_pretrained(cls, name_or_folder: str | os.PathLike[str]) -> GPT2:
+    def from_pretrained(cls, name_or_folder: str | os.PathLike[str], *, memory_map: bool = False) -> GPT2:
         """Load a model by its name or its folder.
 
         A name is `stories`, the small model that comes along, `gpt2`, `gpt2-medium`, `gpt2-large`, `gpt2-xl`,
         `distilgpt2`, or any `owner/name` on the Hugging Face hub; what is not on disk yet is downloaded, once
         (`numpygpt.models.hub` says how and where to).
+
+        `memory_map` leaves the weights where they are on disk and maps them into memory, for models that hardly fit:
+        a token takes longer then.
 
         Raises FileNotFoundError where there is no such folder, `HubError` (an OSError) where the name cannot be found
         or fetched, and ValueError where what is there is not a GPT-2.
@@ -80,7 +83,7 @@ class GPT2:
         from numpygpt.models import checkpoint, names  # here, for a model that is made in Python needs no files
 
         folder = names.find_or_download(name_or_folder)
-        loaded = checkpoint.load(folder, tokenizer_class=Tokenizer)
+        loaded = checkpoint.load(folder, tokenizer_class=Tokenizer, memory_map=memory_map)
         return cls(
             *loaded, folder=folder, name=os.fspath(name_or_folder), eos_token_id=checkpoint.load_eos_token_id(folder)
         )

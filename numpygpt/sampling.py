@@ -164,4 +164,10 @@ class Sampling:
             )
         if self.is_greedy:
             return np.asarray(logits.argmax(axis=-1))
-        return np.array([sample(row, rng) for row, rng in zip(logits, rngs, strict=True)])
+        return np.array([_sample_kept(row, rng) for row, rng in zip(logits, rngs, strict=True)])
+
+
+def _sample_kept(logits: Array, rng: np.random.Generator) -> np.intp:
+    """Do what `sample` does, of one row, with the tokens alone that have a chance: logits [n_vocab] -> an id."""
+    kept = np.flatnonzero(logits > -np.inf)
+    return np.intp(kept[sample(logits[kept], rng)])

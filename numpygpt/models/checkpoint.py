@@ -64,22 +64,33 @@ def load(
     folder: str | os.PathLike[str],
     dtype: DTypeLike = np.float32,
     tokenizer_class: type[T] = Tokenizer,  # type: ignore[assignment]
+    *,
+    memory_map: bool = True,
 ) -> tuple[GPT2Config, Params, T | None]:
     """Load a model folder. The tokenizer is None where the folder holds none.
 
     Tensors are cast to `dtype`. Those that are stored in it, aligned, stay on disk and are mapped into memory,
-    read-only: a converted folder loads without a copy, and processes that use it share its pages.
+    read-only: a converted folder loads without a copy, and processes that use it share its pages. Without
+    `memory_map`, all are copied to where decoding reads them fastest (`numpygpt.engine.memory`).
 
     Raises FileNotFoundError where the folder or one of its files is missing, and ValueError where a file is damaged
     or (as CheckpointError) what the folder holds is not a GPT-2 or not consistent.
     """
     config = load_config(folder)
-    return config, load_params(folder, config, dtype), load_tokenizer(folder, config, tokenizer_class)
+    params = load_params(folder, config, dtype, memory_map=memory_map)
+    return config, params, load_tokenizer(folder, config, tokenizer_class)
 
 
-def load_params(folder: str | os.PathLike[str], config: GPT2Config, dtype: DTypeLike = np.float32) -> Params:
+def load_params(
+    folder: str | os.PathLike[str], config: GPT2Config, dtype: DTypeLike = np.float32, *, memory_map: bool = True
+) -> Params:
     """Load a model folder's parameters alone, as `load` does."""
     places = find_tensors(_expand(folder), config)
+    if not memory_map:
+        from numpygpt.engine import memory  # here, for the book reads a model without the engine
+
+        shapes = {name: file.shapes[stored] for name, (file, stored) in places.items()}
+        return unflatten(memory.load(LazyTensors(places), shapes, dtype))
     files = {path: load_file(path) for path in {file.path for file, _ in places.values()}}
     return unflatten({name: np.asarray(files[file.path][stored], dtype) for name, (file, stored) in places.items()})
 
