@@ -6,6 +6,7 @@ Source: https://huggingface.co/docs/huggingface_hub, and RFC 9110, sections 14 (
 
 from __future__ import annotations
 
+import os
 import random
 import re
 import sys
@@ -232,7 +233,10 @@ class Connection:
     def explained(self, error: Exception) -> Exception:
         """Turn what the network library raises into one line, or into another try."""
         proxy = requests.utils.select_proxy(self.endpoint, requests.utils.get_environ_proxies(self.endpoint))
-        way = f"{self.endpoint} through the proxy of HTTP_PROXY or HTTPS_PROXY" if proxy else self.endpoint
+        names = (f"{urlsplit(self.endpoint).scheme}_proxy", "all_proxy")
+        settings = [name for lower in names for name in (lower, lower.upper()) if os.environ.get(name) == proxy]
+        setting = settings[0] if settings else "the system's settings"
+        way = f"{self.endpoint} through the proxy of {setting}" if proxy else self.endpoint
         if isinstance(error, requests.exceptions.SSLError) and "CERTIFICATE" in str(error):
             return HubError(
                 f"no safe connection to {self.endpoint} ({_brief(error)}); behind a company's proxy, set "
@@ -277,9 +281,13 @@ def _host(response: Response) -> str:
 
 
 def _retry_after(response: Response) -> float | None:
-    """Read how long the server asks to wait: seconds, a date, or the hub's own `RateLimit: "api";r=0;t=55`."""
+    """Read how long the server asks to wait: seconds, a date, or `RateLimit: "api";r=0;t=55`, as the hub says it.
+
+    `RateLimit: limit=100, remaining=0, reset=55` and `RateLimit-Reset: 55` are older drafts of the same.
+    """
     value = response.headers.get("Retry-After", "").strip()
-    limit = re.search(r"\br=0\b.*\bt=([0-9]{1,6})\b", response.headers.get("RateLimit", ""))
+    said = f"{response.headers.get('RateLimit', '')};reset={response.headers.get('RateLimit-Reset', '')}"
+    limit = re.search(r"\b(?:t|reset)\s*=\s*([0-9]{1,6})\b", said) if response.status_code == 429 else None
     if value.isascii() and value.isdigit():
         return float(value)
     try:

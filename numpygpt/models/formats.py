@@ -7,7 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 
 PICKLE = "a pickle, which can run code and is never opened here; if you trust it, write safetensors where PyTorch is: "
-AND_TOKENIZER = "; and copy the tokenizer's files to the new folder"
+NEW, TOKENIZER = "new-folder", ", and copy the tokenizer's files there"
+ADAPTER = "adapter_config.json"
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 OTHERS = {
     ".gguf": "a model of llama.cpp; get the one it was made from, in safetensors",
@@ -23,17 +24,10 @@ OTHERS = {
 def explain(path: Path) -> str | None:
     """Name the format of a file, or of what is in a folder, and say what to do; None where it is not known."""
     if path.is_dir():
-        if (path / "adapter_config.json").is_file():
-            return _adapter(path)
+        if (path / ADAPTER).is_file():
+            return explain_adapter(str(path), path / ADAPTER)
         if any(path.glob("pytorch_model*.bin")):
-            return (
-                f"{path / 'pytorch_model.bin'} is {PICKLE}"
-                + _code(
-                    "from transformers import GPT2LMHeadModel as M",
-                    f"M.from_pretrained({str(path)!r}).save_pretrained('new')",
-                )
-                + AND_TOKENIZER
-            )
+            return f"{path / 'pytorch_model.bin'} is {PICKLE}{to_safetensors(str(path))}"
         found = [file for file in sorted(path.iterdir()) if file.suffix.lower() in (*PICKLES, *OTHERS)]
         return explain(found[0]) if found else None
     if path.suffix.lower() in PICKLES:
@@ -46,19 +40,22 @@ def explain(path: Path) -> str | None:
     return other and f"{path} is {other}"
 
 
-def _adapter(folder: Path) -> str:
+def explain_adapter(name: str, path: Path) -> str:
+    """Say what an adapter is an adapter of, and how to make a model of it; `path` is that of its config."""
     base = None
     with suppress(OSError, ValueError, AttributeError):
-        base = json.loads((folder / "adapter_config.json").read_bytes()).get("base_model_name_or_path")
-    what = f"{folder} is an adapter (LoRA) of {base or 'another model'}, not a model"
+        base = json.loads(path.read_bytes()).get("base_model_name_or_path")
+    what = f"{name} is an adapter (LoRA) of {base or 'another model'}, not a model; merge the two where PyTorch is"
+    load = "from peft import AutoPeftModelForCausalLM as M"
     return (
-        f"{what}; merge the two where PyTorch is: "
-        + _code(
-            "from peft import AutoPeftModelForCausalLM as M",
-            f"M.from_pretrained({str(folder)!r}).merge_and_unload().save_pretrained('merged')",
-        )
-        + AND_TOKENIZER
+        f"{what}: {_code(load, f'M.from_pretrained({name!r}).merge_and_unload().save_pretrained({NEW!r})')}{TOKENIZER}"
     )
+
+
+def to_safetensors(name: str) -> str:
+    """Return the command that writes a model which `transformers` opens as a folder with safetensors."""
+    load = "from transformers import AutoModelForCausalLM as M"
+    return f"{_code(load, f'M.from_pretrained({name!r}).save_pretrained({NEW!r})')}{TOKENIZER}"
 
 
 def _code(*statements: str) -> str:

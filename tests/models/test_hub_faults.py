@@ -52,6 +52,7 @@ SURVIVED: dict[str, list[Fault]] = {
     "429 until a date": [
         Fault(status=429, headers={"Retry-After": "Sun, 06 Nov 1994 08:49:37 GMT"}, times=1, **ON_HUB)
     ],
+    "429 for a moment, as the hub says it": [Fault(status=429, headers={"RateLimit": '"resolvers";r=0;t=0'}, times=2)],
     "500": [Fault(status=500, times=3)],
     "503 for every second request": [Fault(status=503, times=1, file=file, **ON_HUB) for file in USED],
     "503 with an unreadable wait": [Fault(status=503, headers={"Retry-After": "soon"}, times=1)],
@@ -76,6 +77,22 @@ ENDED: dict[str, tuple[list[Fault], str]] = {
     "429 for an hour": (
         [Fault("", status=429, headers={"Retry-After": "3600"}, **ON_HUB)],
         "429 Too Many Requests and asks to wait 3600 seconds",
+    ),
+    "429 for minutes, as the hub says it": (
+        [Fault("", status=429, headers={"RateLimit": '"api";r=0;t=287'}, **ON_HUB)],
+        "429 Too Many Requests and asks to wait 287 seconds",
+    ),
+    "429 for minutes, with quota left of another kind": (
+        [Fault("", status=429, headers={"RateLimit": '"api"; r=3; t=287'}, **ON_HUB)],
+        "asks to wait 287 seconds",
+    ),
+    "429 for minutes, by an older draft": (
+        [Fault("", status=429, headers={"RateLimit": "limit=500, remaining=0, reset=287"}, **ON_HUB)],
+        "asks to wait 287 seconds",
+    ),
+    "429 for minutes, by the oldest": (
+        [Fault("", status=429, headers={"RateLimit-Reset": "287"}, **ON_HUB)],
+        "asks to wait 287 seconds",
     ),
     "always 429": ([Fault(status=429, headers={"Retry-After": "0"})], "answered 429 Too Many Requests"),
     "always 500": ([Fault("", status=500, **ON_HUB)], "answered 500 Internal Server Error"),
@@ -116,7 +133,7 @@ def test_a_lasting_fault_ends_in_one_line(server: HubServer, cache: Path, faults
     server.faults = [replace(fault) for fault in faults]
     assert_matches(message, error_of())
     assert_nothing_half_written(cache)
-    assert len(server.requests) < 60
+    assert len(server.requests) < (2 if "asks to wait" in message else 60)
     server.faults = []
     assert_is_right(hub.download(NAME, progress=False))  # and once the fault is gone, another run succeeds
 
@@ -247,8 +264,7 @@ def test_proxies(server: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """The hub's address is never asked for: the proxy, here the server itself, gets its full address."""
     monkeypatch.setenv("HF_ENDPOINT", "http://hub.invalid")
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
-    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
-    assert "cannot reach http://hub.invalid through the proxy of HTTP_PROXY or HTTPS_PROXY" in error_of()
+    assert "cannot reach http://hub.invalid through the proxy of HTTP_PROXY (" in error_of()
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.setenv("http_proxy", server.url)
     monkeypatch.setenv("HTTP_PROXY", server.url)

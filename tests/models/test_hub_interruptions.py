@@ -52,7 +52,7 @@ def test_a_disk_that_fails_during_the_download(
             return super().write(data)
 
     with monkeypatch.context() as patch:
-        patch.setattr(hub, "_open_part", lambda path: Full(path, "rb+" if path.exists() else "wb+"))
+        patch.setattr(hub, "FileIO", Full)
         message = error_of()
     assert_matches(f"{os.strerror(number)}.*NUMPYGPT_HOME", message)
     assert_nothing_half_written(cache)
@@ -161,7 +161,7 @@ def test_killed_at_random_moments_and_run_again(server: HubServer) -> None:
 def test_ctrl_c_is_quiet_and_keeps_what_came(server: HubServer, cache: Path) -> None:
     server.faults = [Fault(stall_at=SIZE // 2)]
     process = run("download", NAME)
-    wait_for(lambda: sum(path.stat().st_size for path in cache.rglob("*.part")) > SIZE // 3)
+    wait_for(lambda: sum(path.stat().st_size for path in cache.rglob("model.safetensors")) > SIZE // 3)
     process.send_signal(signal.SIGINT)
     output, errors = process.communicate()
     assert process.returncode == 130
@@ -179,7 +179,7 @@ def test_two_downloads_at_once_both_end_in_a_right_folder(server: HubServer, kil
     server.bytes_per_second = SIZE / 0.7
     processes = [run("download", NAME) for _ in range(3)]
     if killed:
-        wait_for(lambda: any(models_cache.cache_dir().rglob("model.safetensors*.part")))
+        wait_for(lambda: any(models_cache.cache_dir().rglob("model.safetensors")))
         processes.pop(0).kill()
     results = [process.communicate() for process in processes]
     assert [process.returncode for process in processes] == [0] * len(processes), results
@@ -187,13 +187,15 @@ def test_two_downloads_at_once_both_end_in_a_right_folder(server: HubServer, kil
     assert_is_right(hub.download(NAME, progress=False))
 
 
+@pytest.mark.parametrize("setting", ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"])
 @pytest.mark.parametrize(
     "proxy", ["http://", "http://[::1", "http://x:99999", "no://proxy at all", "http://user:secret@x y"]
 )
-def test_a_malformed_proxy_is_one_line_that_names_the_setting(monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
-    for name in ("http_proxy", "HTTP_PROXY"):
-        monkeypatch.setenv(name, proxy)
+def test_a_malformed_proxy_is_one_line_that_names_the_setting(
+    monkeypatch: pytest.MonkeyPatch, proxy: str, setting: str
+) -> None:
+    monkeypatch.setenv(setting, proxy)
     monkeypatch.setenv("HF_ENDPOINT", "http://hub.invalid")
     message = error_of()
-    assert "the proxy of HTTP_PROXY or HTTPS_PROXY" in message
+    assert f"the proxy of {setting}: " in message
     assert "secret" not in message

@@ -6,7 +6,9 @@ import os
 import shutil
 import socket
 import stat
+import subprocess
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -76,14 +78,41 @@ def test_a_link_in_the_place_of_a_file_is_not_written_through(server: HubServer,
     precious = tmp_path / "precious"
     precious.write_bytes(b"kept")
     repo = server.repos[NAME]
-    folder = cache / ".partial" / "someone--tiny-gpt2" / repo.commit
+    folder = cache / ".partial" / "someone--tiny-gpt2" / f"{repo.commit}.{socket.gethostname()}-{os.getpid()}"
     folder.mkdir(parents=True)
-    for pid in (1, os.getpid()):
-        part = f"model.safetensors.{repo.etag('model.safetensors')[:16]}.{socket.gethostname()}-{pid}.part"
-        (folder / part).symlink_to(precious)
-    (folder / "vocab.json").symlink_to(precious)
+    for name in ("model.safetensors", "vocab.json"):
+        (folder / name).symlink_to(precious)
     assert_is_right(hub.download(NAME, progress=False))
     assert precious.read_bytes() == b"kept"
+
+    models_cache.remove(NAME)
+    folder.parent.mkdir()
+    folder.symlink_to(tmp_path)
+    assert_is_right(hub.download(NAME, progress=False))
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["precious"]
+
+
+def test_a_folder_of_a_process_that_is_gone_is_taken_over(server: HubServer, cache: Path) -> None:
+    """And one of another computer when nobody has written there for long; the fullest is the best."""
+    work, commit = cache / ".partial" / "someone--tiny-gpt2", server.repos[NAME].commit
+    half = FILES["model.safetensors"]
+    gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
+    for writer, age, n_bytes, is_taken in (
+        (f"{socket.gethostname()}-{int(gone.stdout)}", 0, 1000, True),
+        (f"{socket.gethostname()}-1", 0, 2000, False),
+        ("elsewhere-7", 0, 3000, False),
+        ("elsewhere-7", 3600, 4000, True),
+    ):
+        folder = work / f"{commit}.{writer}"
+        folder.mkdir(parents=True)
+        (folder / "model.safetensors").write_bytes(half[:n_bytes])
+        then = time.time() - age
+        for path in (folder / "model.safetensors", folder):
+            os.utime(path, (then, then))
+        server.requests.clear()
+        assert_is_right(hub.download(NAME, progress=False))
+        assert server.seen()[0].headers.get("Range") == (f"bytes={n_bytes}-" if is_taken else None), writer
+        models_cache.remove(NAME)
 
 
 def test_removing_a_link_removes_only_the_link(server: HubServer, cache: Path, tmp_path: Path) -> None:
