@@ -5,13 +5,13 @@
 12
 """
 
+from numpygpt.activations import gelu_exact as gelu_exact
 from numpygpt.config import GPT2Config as GPT2Config
 from numpygpt.gpt2 import gpt2 as gpt2
 from numpygpt.gpt2 import transformer_block as transformer_block
 from numpygpt.layers import attention as attention
 from numpygpt.layers import causal_mask as causal_mask
 from numpygpt.layers import gelu as gelu
-from numpygpt.layers import gelu_exact as gelu_exact
 from numpygpt.layers import layer_norm as layer_norm
 from numpygpt.layers import linear as linear
 from numpygpt.layers import merge_heads as merge_heads

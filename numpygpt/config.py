@@ -11,18 +11,10 @@ from typing import ParamSpec
 import numpy as np
 from numpy.typing import ArrayLike
 
-from numpygpt import layers
+from numpygpt.activations import ACTIVATIONS
 from numpygpt.arrays import Array, Ids, Params, unflatten
 
 P = ParamSpec("P")
-
-ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
-    "gelu_new": layers.gelu,
-    "gelu_fast": layers.gelu,
-    "gelu_pytorch_tanh": layers.gelu,
-    "gelu": layers.gelu_exact,
-    "gelu_python": layers.gelu_exact,
-}
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
+from numpygpt.activations import ACTIVATIONS
 from numpygpt.arrays import Array, Params, Tensors
-from numpygpt.config import ACTIVATIONS, GPT2Config
+from numpygpt.config import GPT2Config
 from numpygpt.layers import (
     causal_mask,
     layer_norm,

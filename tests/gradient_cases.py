@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from gradients import Arrays
 
-from numpygpt import backward, layers
+from numpygpt import activations, backward, layers
 from numpygpt.arrays import Array, flatten, unflatten
 from numpygpt.backward import Dropout
-from numpygpt.backward.gpt2 import TANH
+from numpygpt.backward.activations import ACTIVATIONS
 from numpygpt.engine import attention, multi_head_attention
 from numpygpt.loss import cross_entropy
 
@@ -83,26 +83,23 @@ class Gelu:
         return torch_functions().gelu(a["x"], approximate="tanh")
 
 
-class Relu(Gelu):
-    def forward(self, a: Arrays) -> Array:
-        return layers.relu(**a)
+def elementwise(forward: Any, gradient: Any, torch: Any) -> type[Gelu]:
+    """A function of each number by itself."""
+    methods = {
+        "forward": lambda self, a: forward(a["x"]),
+        "gradient": lambda self, dy, a: {"x": gradient(dy, a["x"])},
+        "torch": lambda self, a: torch(a["x"]),
+    }
+    return type(forward.__name__.title(), (Gelu,), methods)
 
-    def gradient(self, dy: Array, a: Arrays) -> Arrays:
-        return {"x": backward.relu(dy, **a)}
 
-    def torch(self, a: dict[str, Any]) -> Any:
-        return a["x"].relu()
-
-
-class GeluExact(Gelu):
-    def forward(self, a: Arrays) -> Array:
-        return layers.gelu_exact(**a)
-
-    def gradient(self, dy: Array, a: Arrays) -> Arrays:
-        return {"x": backward.gelu_exact(dy, **a)}
-
-    def torch(self, a: dict[str, Any]) -> Any:
-        return torch_functions().gelu(a["x"])
+ELEMENTWISE = [
+    elementwise(layers.relu, backward.relu, lambda x: x.relu()),
+    elementwise(activations.gelu_exact, backward.gelu_exact, lambda x: torch_functions().gelu(x)),
+    elementwise(activations.silu, backward.silu, lambda x: torch_functions().silu(x)),
+    elementwise(activations.quick_gelu, backward.quick_gelu, lambda x: x * (1.702 * x).sigmoid()),
+    elementwise(np.tanh, backward.tanh, lambda x: x.tanh()),
+]
 
 
 class Softmax(Gelu):
@@ -222,8 +219,8 @@ class MLP:
 
     def gradient(self, dy: Array, a: Arrays) -> Arrays:
         tree = unflatten(a)
-        _, saved = backward.forward_mlp(**tree, activation=TANH)
-        dx, parameters = backward.mlp(dy, saved, tree["c_fc"], tree["c_proj"], TANH)
+        _, saved = backward.forward_mlp(**tree, activation=ACTIVATIONS["gelu_new"])
+        dx, parameters = backward.mlp(dy, saved, tree["c_fc"], tree["c_proj"], ACTIVATIONS["gelu_new"])
         return {"x": dx, **flatten(parameters)}
 
     def torch(self, a: dict[str, Any]) -> Any:
@@ -252,12 +249,11 @@ class CrossEntropy:
 
 
 CASES = [
+    *ELEMENTWISE,
     Embedding,
     Positions,
     LayerNorm,
     Gelu,
-    GeluExact,
-    Relu,
     Softmax,
     Linear,
     SplitHeads,

@@ -10,8 +10,9 @@ import pytest
 from random_models import random_params, transformers_model
 
 from numpygpt import GPT2Config
+from numpygpt.activations import ACTIVATIONS
 from numpygpt.arrays import flatten
-from numpygpt.config import ACTIVATIONS, parameter_shapes
+from numpygpt.config import parameter_shapes
 from numpygpt.engine import kernels
 
 TINY = GPT2Config(vocab_size=97, n_ctx=200, n_embd=24, n_layer=3, n_head=3)
@@ -25,7 +26,7 @@ TINY = GPT2Config(vocab_size=97, n_ctx=200, n_embd=24, n_layer=3, n_head=3)
         ({"n_ctx": -5}, "n_ctx must be a whole number above 0, not -5"),
         ({"vocab_size": "97"}, "vocab_size must be a whole number above 0, not '97'"),
         ({"n_inner": 0}, "n_inner must be a whole number above 0, not 0"),
-        ({"activation_function": "relu"}, "activation_function 'relu' is not supported"),
+        ({"activation_function": "mish"}, "activation_function 'mish' is not supported"),
     ],
 )
 def test_config_refuses_what_makes_no_model(change: dict[str, Any], message: str) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_models import OPTIONS, random_ids, random_params, transformers_model
 
-from numpygpt import GPT2Config, KVCache, backward, engine, gpt2, layers, pad_left, trace
+from numpygpt import GPT2Config, KVCache, activations, backward, engine, gpt2, layers, pad_left, trace
 from numpygpt.arrays import Array
 from numpygpt.engine import kernels
 
@@ -146,4 +146,4 @@ def test_float32_stays_float32() -> None:
         functions: Any = module
         assert functions.gelu(x).dtype == functions.linear(x, x.T, ones[:3]).dtype == np.float32
         assert functions.layer_norm(x, ones, ones).dtype == functions.attention(x, x, x).dtype == np.float32
-    assert layers.gelu_exact(x).dtype == layers.softmax(x).dtype == layers.relu(x).dtype == np.float32
+    assert activations.gelu_exact(x).dtype == layers.softmax(x).dtype == layers.relu(x).dtype == np.float32

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from numpygpt import layers
+from numpygpt import activations, layers
 from numpygpt.arrays import Array
 
 RNG = np.random.default_rng(0)
@@ -47,7 +47,7 @@ def test_layer_norm_has_the_mean_and_variance_that_it_promises() -> None:
     np.testing.assert_allclose(layers.layer_norm(0 * x + 3, ones, ones), 1)  # a constant: eps keeps it finite
 
 
-@pytest.mark.parametrize(("gelu", "form"), [(layers.gelu, "tanh"), (layers.gelu_exact, "none")])
+@pytest.mark.parametrize(("gelu", "form"), [(layers.gelu, "tanh"), (activations.gelu_exact, "none")])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-14), (np.float32, 2e-6)])
 def test_gelu_is_torchs(torch: Any, gelu: Any, form: str, dtype: type, tolerance: float) -> None:
     x: Array = np.linspace(-12, 12, 2001, dtype=dtype)
@@ -55,7 +55,7 @@ def test_gelu_is_torchs(torch: Any, gelu: Any, form: str, dtype: type, tolerance
     np.testing.assert_allclose(gelu(x), theirs, atol=tolerance)
 
 
-@pytest.mark.parametrize("gelu", [layers.gelu, layers.gelu_exact])
+@pytest.mark.parametrize("gelu", [layers.gelu, activations.gelu_exact])
 def test_both_forms_of_gelu_approach_relu_far_from_zero(gelu: Any) -> None:
     """A table of the normal distribution gives Φ(1) = 0.8413 and Φ(2) = 0.9772; the tanh form is close to it."""
     np.testing.assert_allclose(gelu(np.array([-2.0, -1.0, 1.0, 2.0])), [-0.0455, -0.1587, 0.8413, 1.9545], atol=2e-4)

@@ -10,8 +10,8 @@ import pytest
 from random_models import OPTIONS, random_ids, random_params, transformers_model
 
 from numpygpt import GPT2, GPT2Config, trace
+from numpygpt.activations import ACTIVATIONS
 from numpygpt.arrays import Array, Params
-from numpygpt.config import ACTIVATIONS
 from numpygpt.engine import attention, gpt2, layer_norm, linear, mlp, multi_head_attention
 
 TINY = GPT2Config(vocab_size=97, n_ctx=200, n_embd=24, n_layer=2, n_head=3)

@@ -1,5 +1,9 @@
 """How GPT-2 learns: the gradient of every function of the book, worked out by hand."""
 
+from numpygpt.backward.activations import gelu_exact as gelu_exact
+from numpygpt.backward.activations import quick_gelu as quick_gelu
+from numpygpt.backward.activations import silu as silu
+from numpygpt.backward.activations import tanh as tanh
 from numpygpt.backward.dropout import Dropout as Dropout
 from numpygpt.backward.dropout import dropout as dropout
 from numpygpt.backward.gpt2 import forward_residual_stream as forward_residual_stream
@@ -11,7 +15,6 @@ from numpygpt.backward.layers import forward_attention as forward_attention
 from numpygpt.backward.layers import forward_mlp as forward_mlp
 from numpygpt.backward.layers import forward_multi_head_attention as forward_multi_head_attention
 from numpygpt.backward.layers import gelu as gelu
-from numpygpt.backward.layers import gelu_exact as gelu_exact
 from numpygpt.backward.layers import layer_norm as layer_norm
 from numpygpt.backward.layers import linear as linear
 from numpygpt.backward.layers import merge_heads as merge_heads

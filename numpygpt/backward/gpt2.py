@@ -9,15 +9,13 @@ import numpy as np
 from numpygpt import layers
 from numpygpt.arrays import Array, Ids, Params
 from numpygpt.backward import forward
+from numpygpt.backward.activations import ACTIVATIONS
 from numpygpt.backward.dropout import Dropout, dropout
 from numpygpt.backward.layers import (
-    Activation,
     SavedMLP,
     SavedMultiHeadAttention,
     forward_mlp,
     forward_multi_head_attention,
-    gelu,
-    gelu_exact,
     layer_norm,
     mlp,
     multi_head_attention,
@@ -26,15 +24,6 @@ from numpygpt.backward.layers import (
 )
 from numpygpt.backward.loss import output_layer
 from numpygpt.config import GPT2Config
-
-TANH, EXACT = Activation(forward.gelu, gelu), Activation(layers.gelu_exact, gelu_exact)
-ACTIVATIONS = {
-    "gelu_new": TANH,
-    "gelu_fast": TANH,
-    "gelu_pytorch_tanh": TANH,
-    "gelu": EXACT,
-    "gelu_python": EXACT,
-}
 
 
 class SavedBlock(NamedTuple):

@@ -130,18 +130,6 @@ def gelu(dy: Array, x: Array) -> Array:
     return slope
 
 
-def gelu_exact(dy: Array, x: Array) -> Array:
-    """Multiply by the slope of the curve.
-
-        y = x · Φ(x)   so   dy/dx = Φ(x) + x · φ(x),   φ(x) = exp(-x² / 2) / sqrt(2π)
-
-    dy, x: [...] -> dx [...]
-    """
-    erf = np.vectorize(math.erf, otypes=[x.dtype])
-    slope = (1 + erf(x / math.sqrt(2))) / 2 + x * np.exp(-x * x / 2) / math.sqrt(2 * math.pi)
-    return dy * slope
-
-
 class Activation(NamedTuple):
     """An activation and its gradient."""
 

@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from numpygpt import layers
+from numpygpt import activations
+from numpygpt.activations import ERF
 from numpygpt.arrays import Array, Tensors
 from numpygpt.engine import threads
 from numpygpt.engine.cache import LayerCache
@@ -43,12 +44,30 @@ def gelu(x: Array) -> Array:
     return y
 
 
+def gelu_exact(x: Array) -> Array:
+    """Gaussian error linear unit as it is defined, in place as well: x [...] -> [...]."""
+    if x.dtype != np.float32:
+        return activations.gelu_exact(x)
+    distance = np.abs(x)
+    distance *= math.sqrt(0.5)
+    np.minimum(distance, 4, out=distance)
+    y = distance * -ERF[-1]
+    for coefficient in ERF[-2::-1]:
+        y -= coefficient
+        y *= distance
+    np.exp(y, out=y)
+    np.subtract(1, y, out=y)
+    np.copysign(y, x, out=y)  # erf(x / sqrt(2)), as in `activations`
+    y += 1
+    y *= x
+    y *= 0.5
+    return y
+
+
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
-    "gelu_new": gelu,
-    "gelu_fast": gelu,
-    "gelu_pytorch_tanh": gelu,
-    "gelu": layers.gelu_exact,
-    "gelu_python": layers.gelu_exact,
+    **activations.ACTIVATIONS,
+    **dict.fromkeys(("gelu_new", "gelu_fast", "gelu_pytorch_tanh"), gelu),
+    **dict.fromkeys(("gelu", "gelu_python"), gelu_exact),
 }
 
 

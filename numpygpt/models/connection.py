@@ -234,14 +234,11 @@ class Connection:
         """Turn what the network library raises into one line, or into another try."""
         proxy = requests.utils.select_proxy(self.endpoint, requests.utils.get_environ_proxies(self.endpoint))
         names = (f"{urlsplit(self.endpoint).scheme}_proxy", "all_proxy")
-        settings = [name for lower in names for name in (lower, lower.upper()) if os.environ.get(name) == proxy]
-        setting = settings[0] if settings else "the system's settings"
+        setting = next((n for n, value in os.environ.items() if value == proxy and n.lower() in names), "the system")
         way = f"{self.endpoint} through the proxy of {setting}" if proxy else self.endpoint
         if isinstance(error, requests.exceptions.SSLError) and "CERTIFICATE" in str(error):
-            return HubError(
-                f"no safe connection to {self.endpoint} ({_brief(error)}); behind a company's proxy, set "
-                "REQUESTS_CA_BUNDLE to the file of its certificate"
-            )
+            advice = "behind a company's proxy, set REQUESTS_CA_BUNDLE to the file of its certificate"
+            return HubError(f"no safe connection to {self.endpoint} ({_brief(error)}); {advice}")
         if isinstance(error, ValueError):  # addresses and headers that cannot be sent
             return HubError(f"{way}: {_brief(error)}; is that address right?")
         if isinstance(error, requests.ConnectionError) and not self._is_reached:
@@ -281,10 +278,7 @@ def _host(response: Response) -> str:
 
 
 def _retry_after(response: Response) -> float | None:
-    """Read how long the server asks to wait: seconds, a date, or `RateLimit: "api";r=0;t=55`, as the hub says it.
-
-    `RateLimit: limit=100, remaining=0, reset=55` and `RateLimit-Reset: 55` are older drafts of the same.
-    """
+    """Read how long to wait: seconds, a date, or the hub's `RateLimit: "api";r=0;t=55`, in any draft's words."""
     value = response.headers.get("Retry-After", "").strip()
     said = f"{response.headers.get('RateLimit', '')};reset={response.headers.get('RateLimit-Reset', '')}"
     limit = re.search(r"\b(?:t|reset)\s*=\s*([0-9]{1,6})\b", said) if response.status_code == 429 else None
