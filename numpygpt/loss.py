@@ -120,10 +120,10 @@ def text_loss(
 
 
 def _read(path: str) -> str:
-    """Return the text as it is in the file, its line ends too, but for the mark that Windows puts before it."""
+    """Return the text as training reads it: with line ends of one kind, and without Windows' mark at the start."""
     try:
         data = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
-        return data.decode().removeprefix("\ufeff")
+        return data.decode().removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:
         where = "standard input" if path == "-" else path
         raise ValueError(f"{where} is not UTF-8 text (byte {error.start}); convert it first") from None

@@ -197,7 +197,7 @@ class GPT2:
             num_return_sequences=given["num_return_sequences"],
             eos_token_id=next(end for end in ends if end is not None),
             n_vocab=self.tokenizer.n_vocab,
-            suppress_tokens=self._unused_ids,
+            suppress_tokens=self.tokenizer.unused_ids,
             seed=given["seed"],
             prompt_lookup_num_tokens=given["prompt_lookup_num_tokens"],
         )
@@ -235,7 +235,7 @@ class GPT2:
         if n < 1:
             raise ValueError(f"n must be at least 1, not {n}")
         logits = self.logits(self._encode(prompt), logits_to_keep=1)[-1, : self.tokenizer.n_vocab]
-        logits[self._unused_ids] = -np.inf
+        logits[[token_id for token_id in self.tokenizer.unused_ids if token_id < len(logits)]] = -np.inf
         probabilities = softmax(logits.astype(np.float64))
         best = np.argsort(-probabilities, kind="stable")[:n].tolist()
         return [(self.tokenizer.decode([token_id]), float(probabilities[token_id])) for token_id in best]
@@ -252,10 +252,6 @@ class GPT2:
         from numpygpt.models import checkpoint
 
         checkpoint.save(folder, self.config, self.params, self._tokenizer, overwrite=overwrite, source=self.folder)
-
-    @property
-    def _unused_ids(self) -> list[int]:
-        return [token_id for token_id in self.tokenizer.unused_ids if token_id < self.config.vocab_size]
 
     def _encode(self, prompt: str, allowed_special: Collection[str] = (), add_special_tokens: bool = True) -> list[int]:
         """Turn a prompt into ids, at least one."""

@@ -104,7 +104,7 @@ def generate(
         if len(suppress_tokens) or min(n_new) < min_new_tokens:
             early = [i for i, n in enumerate(n_new) if n < min_new_tokens]
             logits = logits.copy()
-            logits[:, suppress_tokens] = -np.inf
+            logits[:, [token_id for token_id in suppress_tokens if token_id < logits.shape[1]]] = -np.inf
             logits[np.ix_(early, [end for end in ends if end < logits.shape[1]])] = -np.inf
         return sampling.choose(logits, previous_ids, rngs)
 

@@ -53,11 +53,12 @@ def make_parser() -> Parser:
     parser = Parser(
         "python -m numpygpt.train",
         "Train a GPT-2 on text, from scratch or from a model folder. The same command again goes on with a run\n"
-        "that was interrupted. Items of the text are separated by lines of <|endoftext|>.",
+        "that was interrupted; with more --steps, it makes a finished one longer. Items of the text are separated by\n"
+        "<|endoftext|>, on lines of their own or not, and by the ends of files.",
         "example: python -m numpygpt.train stories.txt --out my-model --merges 3840 --hours 1\n"
         "         python -m numpygpt.train letters/ --out my-gpt2 --init gpt2 --steps 200 --lr 3e-5 --batch-size 4",
     )
-    parser.add_argument("texts", metavar="TEXT", nargs="+", help="a text file in UTF-8, or a folder of .txt files")
+    parser.add_argument("texts", metavar="TEXT", nargs="+", help="a text file in UTF-8, or a folder of .txt files, those in its folders too")
     parser.add_argument("--out", metavar="FOLDER", required=True, help="where the model folder and the run's state go")
     parser.add_argument("--overwrite", action="store_true", help="start anew in a folder that holds something already")
     for option in dataclasses.fields(TrainingConfig):

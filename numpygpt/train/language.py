@@ -1,8 +1,8 @@
 """The language model: text files -> a model folder.
 
-The text is a sequence of items, separated by lines that hold `<|endoftext|>` and nothing else. Every 100th item (the
-100th, the 200th, ...) is held out: the model never learns from it, and its loss says how well the model predicts
-text that it has not seen. Of fewer than 100 items, the last twentieth of the tokens is held out instead.
+The text is a sequence of items, separated by `<|endoftext|>`. Every 100th item (the 100th, the 200th, ...) is held
+out: the model never learns from it, and its loss says how well the model predicts text that it has not seen. Of fewer
+than 100 items, the last twentieth of the tokens is held out instead.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class LanguageModel:
 
     def sample(self, params: Params, seed: int) -> str:
         """Continue the prompt with a few tokens, drawn from the 40 likeliest each time."""
-        prompt = self.tokenizer.encode(self.options.prompt)[: self.config.n_ctx // 2] or [self.eot_id]
+        prompt = self.tokenizer.encode(self.options.prompt)[: self.config.n_ctx // 2] or [self.tokenizer.bos_id]
         n_new = min(self.options.sample_tokens, self.config.n_ctx - len(prompt))
         sampling = Sampling(temperature=0.8, top_k=40)
         *_, (continuation,) = generate(
@@ -90,6 +90,8 @@ class LanguageModel:
             max_new_tokens=n_new,
             sampling=sampling,
             eos_token_id=self.eot_id,
+            n_vocab=self.tokenizer.n_vocab,
+            suppress_tokens=self.tokenizer.unused_ids,
             seed=seed,
         )
         return self.options.prompt + self.tokenizer.decode(continuation.ids)

@@ -96,21 +96,26 @@ def resume(texts: Sequence[str], out: Path, options: TrainingConfig) -> tuple[Ru
     """Go on with the run in a folder, if it is the one that is asked for and not finished."""
     folder = out / "training"
     request = {"texts": list(texts), **dataclasses.asdict(options)}
-    state = loop.read_state(folder)
+    state, run = loop.read_state(folder), Run.load(folder)
+    is_finished = run.step == run.options.steps
+    is_longer = is_finished and options.hours is None and options.steps > run.step
     for name, value in request.items():
         stored = state["request"].get(name)
-        if stored != value:
+        if stored != value and not (is_longer and name in ("steps", "hours")):
             raise TrainingError(
                 f"{out} holds a run with {as_typed(name, stored)}, not {as_typed(name, value)}: "
                 "give the same to go on with it, --overwrite to start anew, or another folder"
             )
-    run = Run.load(folder)
-    if run.step == run.options.steps:
+    if is_finished and not is_longer:
         raise TrainingError(
-            f"{out} holds a finished run: give another folder, or --overwrite to train anew; "
-            "to train on, use it with --init"
+            f"{out} holds a finished run: to make it longer, give --steps above {run.step}; to use its model for other "
+            "texts, --init in another folder; to train anew, --overwrite"
         )
     log.info("going on after step %d", run.step)
+    if is_longer:
+        run.request, run.options = request, dataclasses.replace(run.options, steps=options.steps, hours=None)
+        rate = run.rate(run.step)
+        log.info("with the learning rate of a run of %d steps, from here on: %.2g now", options.steps, rate)
     config, tokenizer = GPT2Config(**state["config"]), load_tokenizer(folder, Tokenizer)
     tokens, held_out = load_tokens(folder, tokenizer, config.n_ctx)
     return run, LanguageModel(run.options, config, tokenizer, tokens, held_out[: options.validation_tokens], out)

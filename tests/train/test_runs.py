@@ -18,12 +18,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from random_models import random_params
 from tiny_runs import SHAPE_FLAGS, TINY
 
 from numpygpt.arrays import flatten
-from numpygpt.engine import gpt2
+from numpygpt.config import GPT2Config
+from numpygpt.engine import Tokenizer, gpt2
 from numpygpt.models import checkpoint
+from numpygpt.optimizer import learning_rate
 from numpygpt.safetensors import SafetensorsFile, load_file, save_file
+from numpygpt.tokenizer import BYTES, END_OF_TEXT
 from numpygpt.train import TrainingConfig, TrainingError, language
 from numpygpt.train.language import validation_loss
 from numpygpt.train.loop import STATE, read_state
@@ -53,8 +57,9 @@ def test_a_run_leaves_a_model_folder_and_its_loss_curve(
     assert float(rows[-1]["validation_bits_per_byte"]) == pytest.approx(bits, rel=1e-6)
     lines = caplog.messages
     assert lines[0] == "encoding 1 text file into a vocabulary of 257 tokens"
-    assert lines[1].endswith(": 1 layer, 2 heads, width 16, 257 tokens, context 16")
-    assert re.search(r"; 4 steps of 48 tokens, \d+ threads?$", lines[2])
+    assert lines[1] == "120 items of text"
+    assert lines[2].endswith(": 1 layer, 2 heads, width 16, 257 tokens, context 16")
+    assert re.search(r"; 4 steps of 48 tokens, \d+ threads?$", lines[3])
     assert f"step 4: validation loss {loss:.4f} nats per token, {bits:.4f} bits per byte" in lines
     assert re.search(rf"out: 4 steps in 0\.\d minutes; validation loss {loss:.4f} nats per token", lines[-2])
     assert lines[-1] == f'  python -m numpygpt --model {tmp_path / "out"} "Once upon a time"'
@@ -202,3 +207,47 @@ def test_a_run_that_an_older_version_began_goes_on_or_is_refused_by_name(text: s
     rewrite_state(folder, {"step": 2, "options": state["options"] | {"swiftness": 1}})
     with pytest.raises(TrainingError, match=r"state\.safetensors is of another version of this program: .*swiftness"):
         train([text], tmp_path / "out", TINY)
+
+
+def test_a_finished_run_is_made_longer_with_its_optimizer(
+    text: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """From there on it learns as a run of the new length does at that step; and a second time ends with the same."""
+    caplog.set_level(logging.INFO, "numpygpt.train")
+    longer = replace(TINY, steps=7)
+    results = []
+    for name in ("a", "b"):
+        first = train([text], tmp_path / name, TINY)
+        caplog.clear()
+        run = train([text], tmp_path / name, longer)
+        assert caplog.messages[0] == "going on after step 4"
+        assert re.fullmatch(r"with the learning rate of a run of 7 steps, from here on: \S+ now", caplog.messages[1])
+        assert [row["step"] for row in run.history] == [0, 2, 4, 6, 7]
+        assert [row["validation_loss"] for row in run.history[:3]] == [row["validation_loss"] for row in first.history]
+        assert [run.rate(step) for step in range(7)] == [rate_of(longer, step) for step in range(7)]
+        results.append(run)
+    for key, tensor in results[0].tensors.items():
+        np.testing.assert_array_equal(tensor, results[1].tensors[key])
+        assert (results[0].optimizer.first[key] != 0).any()
+    with pytest.raises(TrainingError, match="a finished run: to make it longer, give --steps above 7"):
+        train([text], tmp_path / "a", longer)
+    for refused, message in ((replace(longer, steps=9, lr=0.5), "--lr"), (replace(longer, steps=5), "--steps 7, not")):
+        with pytest.raises(TrainingError, match=message):
+            train([text], tmp_path / "a", refused)
+
+
+def rate_of(options: TrainingConfig, step: int) -> float:
+    return learning_rate(step, lr=options.lr, steps=options.steps, warmup=options.warmup, lr_end=options.lr_end)
+
+
+def test_a_model_with_a_padded_vocabulary_is_trained_on(text: str, tmp_path: Path) -> None:
+    """Ids that no token has are not drawn for its samples."""
+    vocab = {token: i + 3 for i, token in enumerate(BYTES)}
+    tokenizer = Tokenizer([], vocab=vocab, special_tokens={END_OF_TEXT: 1})
+    config = GPT2Config(vocab_size=320, n_ctx=16, n_embd=16, n_layer=1, n_head=2)
+    checkpoint.save(tmp_path / "model", config, random_params(config), tokenizer)
+    start = replace(TINY, init=str(tmp_path / "model"), n_layer=None, n_head=None, n_embd=None, n_ctx=None, merges=None)
+    run = train([text], tmp_path / "out", replace(start, sample_tokens=14))
+    assert run.step == TINY.steps
+    trained, _, loaded = checkpoint.load(tmp_path / "out", tokenizer_class=Tokenizer)
+    assert (trained.vocab_size, loaded) == (320, tokenizer)
