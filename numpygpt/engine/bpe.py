@@ -19,6 +19,7 @@ import regex
 
 from numpygpt import tokenizer
 from numpygpt.engine.added_tokens import AddedToken, AddedTokens
+from numpygpt.engine.seams import Seams
 from numpygpt.engine.vocabulary import check_ids, checked_merges
 from numpygpt.tokenizer import BYTES, END_OF_TEXT, WORD, Pair, join
 
@@ -84,6 +85,7 @@ class Tokenizer(tokenizer.Tokenizer):
         self._missing = b"".join(set(BYTES) - self.vocab.keys())
         self._search = AddedTokens(self.added_tokens.values())
         self._seen = _SeenWords(self._encode_word)
+        self._seams = Seams(self.vocab)
 
     @property
     def eot_id(self) -> int:
@@ -154,6 +156,10 @@ class Tokenizer(tokenizer.Tokenizer):
         return chain.from_iterable(_word_pattern(block.isascii()).findall(block) for block in blocks)
 
     def _encode_word(self, word: str) -> tuple[int, ...]:
+        if not self._missing and not word.isascii():
+            segments = self._seams.cut(word)
+            if len(segments) > 1:
+                return tuple(chain.from_iterable(map(self._seen.__getitem__, segments)))
         data = word.encode()
         if self.unk_id is None:
             data = data.translate(None, self._missing)

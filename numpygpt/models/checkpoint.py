@@ -232,7 +232,9 @@ def _write_model(
         "n_positions": config.n_ctx,
     }
     if tokenizer is not None:
-        options |= {"bos_token_id": tokenizer.eot_id, "eos_token_id": tokenizer.eot_id}
+        roles = tokenizer.roles if hasattr(tokenizer, "roles") else {"eos_token": tokenizer.eot_id}
+        begin_with = roles.get("bos_token", roles.get("eos_token"))
+        options |= {"bos_token_id": begin_with, "eos_token_id": roles.get("eos_token")}
     _write_json(folder / "config.json", options | ids)
     save_file(tensors, folder / WEIGHTS, {"format": "pt"}, dtype=dtype)  # transformers wants this "format"
 

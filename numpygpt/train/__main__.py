@@ -58,7 +58,12 @@ def make_parser() -> Parser:
         "example: python -m numpygpt.train stories.txt --out my-model --merges 3840 --hours 1\n"
         "         python -m numpygpt.train letters/ --out my-gpt2 --init gpt2 --steps 200 --lr 3e-5 --batch-size 4",
     )
-    parser.add_argument("texts", metavar="TEXT", nargs="+", help="a text file in UTF-8, or a folder of .txt files, those in its folders too")
+    parser.add_argument(
+        "texts",
+        metavar="TEXT",
+        nargs="+",
+        help="a text file in UTF-8, or a folder with .txt files in it",
+    )
     parser.add_argument("--out", metavar="FOLDER", required=True, help="where the model folder and the run's state go")
     parser.add_argument("--overwrite", action="store_true", help="start anew in a folder that holds something already")
     for option in dataclasses.fields(TrainingConfig):

@@ -97,6 +97,8 @@ def test_texts_without_endoftext(end: str | None, tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=r"this tokenizer has no <\|endoftext\|>, and its files name no other"):
             model.generate("", 5)
         assert model.generate("the", 5)
+        checkpoint.convert(folder, tmp_path / "converted")
+        assert GPT2.from_pretrained(tmp_path / "converted").generate("the", 5) == model.generate("the", 5)
         config = json.loads((folder / "config.json").read_text())
         (folder / "config.json").write_text(json.dumps(config | {"eos_token_id": 2}))
         model = GPT2.from_pretrained(folder)
