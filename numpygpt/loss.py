@@ -101,7 +101,7 @@ def token_losses(ids: Sequence[int], model: Model, *, n_ctx: int, stride: int | 
 def text_loss(
     text: str, model: Model, tokenizer: Tokenizer, *, n_ctx: int, stride: int | None = None, progress: bool = False
 ) -> TextLoss:
-    """Score a text, as `token_losses` does; the first token is predicted from `<|endoftext|>`.
+    """Score a text, as `token_losses` does; the first token is predicted from `<|endoftext|>`, or what begins texts.
 
     Raises ValueError for an empty text and for a stride that is not from 1 to n_ctx.
     """
@@ -109,7 +109,7 @@ def text_loss(
 
     if not text:
         raise ValueError("the text is empty: there is no token to predict")
-    ids = [tokenizer.eot_id, *tokenizer.encode(text)]
+    ids = _encode(text, tokenizer)
     sums = []
     every = 0.1 if sys.stderr is not None and sys.stderr.isatty() else 10.0  # seconds between two reports
     with tqdm(total=len(ids) - 1, unit=" tokens", disable=not progress, leave=False, delay=1, mininterval=every) as bar:
@@ -117,6 +117,12 @@ def text_loss(
             sums.append(float(losses.sum(dtype=np.float64)))
             bar.update(losses.size)
     return TextLoss(math.fsum(sums), len(ids) - 1, len(text.encode()))
+
+
+def _encode(text: str, tokenizer: Tokenizer) -> list[int]:
+    """Return a text's ids, behind one that begins it."""
+    begins_by_itself = bool(tokenizer.encode(""))  # some put a token of their own before every text
+    return ([] if begins_by_itself else [tokenizer.eot_id]) + tokenizer.encode(text)
 
 
 def _read(path: str) -> str:
@@ -133,7 +139,7 @@ def show_tokens(text: str, model: Model, tokenizer: Tokenizer, *, n_ctx: int, st
     """Print every token with its loss: on a terminal the text itself, the redder the more surprising."""
     from numpygpt.command_line import shows_color
 
-    ids = [tokenizer.eot_id, *tokenizer.encode(text)]
+    ids = _encode(text, tokenizer)
     losses = np.concatenate(list(token_losses(ids, model, n_ctx=n_ctx, stride=stride))).tolist()
     for token_id, loss in zip(ids[1:], losses, strict=True):
         token = tokenizer.decode([token_id])

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from numpygpt import GPT2, loss
+from numpygpt import GPT2, Tokenizer, loss
 from numpygpt.loss import TextLoss, cross_entropy, text_loss, token_losses
 
 
@@ -213,3 +213,12 @@ def test_without_a_model_on_the_machine(
         "python -m numpygpt.loss: no model is on this disk yet; python -m numpygpt.models download "
     )
     assert error.count("\n") == 1
+
+
+def test_a_tokenizer_that_begins_every_text_by_itself(tiny: GPT2) -> None:
+    """Its token takes the place of `<|endoftext|>`, and is not scored."""
+    merges, eot_id = tiny.tokenizer.merges, tiny.tokenizer.eot_id
+    theirs = Tokenizer(merges, prefix=[eot_id])
+    assert text_loss("The cat", tiny.logits, theirs, n_ctx=64) == text_loss(
+        "The cat", tiny.logits, tiny.tokenizer, n_ctx=64
+    )
