@@ -82,6 +82,9 @@ class Tokenizer(tokenizer.Tokenizer):
         self._eot_id = self.special_tokens.get(END_OF_TEXT) if eot_id is None else eot_id
         self._bos_id = bos_id
         self.unk_id, self.fuse_unk, self.prefix, self.suffix = unk_id, fuse_unk, list(prefix), list(suffix)
+        for token_id in [*self.prefix, *self.suffix, *([] if unk_id is None else [unk_id])]:
+            if token_id not in self._bytes:
+                raise ValueError(f"the tokenizer puts the id {token_id!r} into texts, which no token has")
         self._missing = b"".join(set(BYTES) - self.vocab.keys())
         self._search = AddedTokens(self.added_tokens.values())
         self._seen = _SeenWords(self._encode_word)

@@ -24,7 +24,7 @@ def join_settings(config: dict[str, Any], names: dict[str, Any], added: dict[str
     These two count where it has no `added_tokens_decoder`; the result has one in any case. GPT-2's own class has
     `<|endoftext|>` begin and end a text, and stand for what is unknown, if nothing else is said.
     """
-    if config.get("tokenizer_class", "GPT2Tokenizer").removesuffix("Fast") == "GPT2Tokenizer":
+    if config.get("tokenizer_class") in (None, "GPT2Tokenizer", "GPT2TokenizerFast"):
         config = dict.fromkeys(("bos_token", "eos_token", "unk_token"), END_OF_TEXT) | config
     if isinstance(decoder := config.get("added_tokens_decoder"), dict):
         ids = {token_id: int(token_id) if token_id.isdecimal() else token_id for token_id in decoder}

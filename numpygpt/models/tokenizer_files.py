@@ -60,6 +60,8 @@ def load_tokenizer(
         return _build(kind, files, tokens, options)
     except ValueError as error:
         raise ValueError(f"{folder}: {error}") from None
+    except (TypeError, AttributeError, KeyError) as error:  # a number, say, where a list must be
+        raise ValueError(f"{folder}: a file of the tokenizer is malformed: {error}") from None
 
 
 def _build(kind: type[T], files: Files, tokens: dict[str, dict[str, Any]], options: dict[str, Any]) -> T:

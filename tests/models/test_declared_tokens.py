@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from random_models import REFERENCE
 
 from numpygpt import Tokenizer
@@ -33,3 +35,50 @@ def test_ids_are_those_of_transformers(case: dict[str, Any], tmp_path: Path) -> 
     for each in (tokenizer, loaded):
         assert [each.encode(text) for text in case["texts"]] == case["ids"]
         assert [each.encode(text, allowed_special="all") for text in case["texts"]] == case["ids_with_special"]
+
+
+JUNK: Any = st.none() | st.booleans() | st.integers(-2, 300) | st.text(max_size=3) | st.lists(st.integers(), max_size=1)
+NAMES = [
+    "content",
+    "id",
+    "type",
+    "single",
+    "special_tokens",
+    "SpecialToken",
+    "ids",
+    "cls",
+    "sep",
+    "processors",
+    "vocab",
+]
+NAMES += ["added_tokens_decoder", "bos_token", "additional_special_tokens", "tokenizer_class", "add_bos_token", "model"]
+NAMES += ["vocab", "added_tokens", "unk_token", "post_processor", "merges"]
+
+
+@given(st.data(), st.sampled_from(CASES))
+@settings(deadline=None, max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_malformed_file_is_one_line(tmp_path: Path, data: st.DataObject, case: dict[str, Any]) -> None:
+    """Whatever stands in the place of one value."""
+    files = json.loads(json.dumps(case["files"]))
+    file = data.draw(st.sampled_from(sorted(name for name in files if name.endswith("json"))))
+    places: list[tuple[Any, Any]] = []
+
+    def walk(node: Any) -> None:
+        for key in node if isinstance(node, dict) else range(len(node)) if isinstance(node, list) else []:
+            if len(places) < 200 or key in NAMES:
+                places.append((node, key))
+            walk(node[key])
+
+    walk(files[file])
+    if places:
+        node, key = data.draw(st.sampled_from(places))
+        node[key] = data.draw(JUNK | st.dictionaries(st.sampled_from(NAMES), JUNK, max_size=2))
+    folder = write(tmp_path / str(len(list(tmp_path.iterdir()))), files)
+    try:
+        tokenizer = load_tokenizer(folder, Tokenizer)
+    except ValueError as error:
+        message = str(error)
+        assert str(folder) in message
+        assert "\n" not in message
+    else:
+        tokenizer.decode(tokenizer.encode("the cat", allowed_special="all"))
