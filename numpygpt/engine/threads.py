@@ -15,14 +15,8 @@ from queue import SimpleQueue
 from threading import Lock, Thread, local
 from typing import Any, TypeVar
 
-import numpy as np
-
-from numpygpt.arrays import Array
-
 T = TypeVar("T")
-FEW_ROWS = 16  # a product of so many rows, or fewer, is shared out by columns
-TILE, DEPTH = 64, 768  # columns and rows of a part of the matrix so small that OpenBLAS does not copy it first
-WORTHWHILE = 2**19  # numbers in a matrix; products of smaller ones are over before another thread has woken up
+WORTHWHILE = 2**19  # numbers in a matrix; what is done with smaller ones is over before another thread has woken up
 
 
 @cache
@@ -50,8 +44,7 @@ Task = tuple[Callable[[], None], "SimpleQueue[None]"]  # what to do, and where t
 def _helpers(n_helpers: int) -> SimpleQueue[Task]:
     """Start so many threads, and return where they look for work.
 
-    This does less than a ThreadPoolExecutor between two products: a decode step of a few rows has fifty, each with
-    caches full of weights, and takes 7% less time so.
+    This does less than a ThreadPoolExecutor before a part begins.
     """
     tasks: SimpleQueue[Task] = SimpleQueue()
 
@@ -121,36 +114,3 @@ def parallel_map(function: Callable[[int], T], parts: Iterable[int], n_workers: 
     if errors:
         raise errors[0]
     return [results[number] for number in sorted(results)]
-
-
-def product(x: Array, weight: Array) -> Array:
-    """`x @ weight`; of a few rows, by tiles of the matrix that are small enough for OpenBLAS to use them as they are.
-
-    x: [n_rows, n_in], weight: [n_in, n_out] -> [n_rows, n_out]
-
-    Large ones it first copies into the order that suits many rows, and then takes 2.5 times as long as with one row. On
-    two cores, two sequences decode 1.6 times as fast so, eight 1.3 times and sixteen 1.2 times.
-    """
-    if not 1 < len(x) <= FEW_ROWS or weight.size < WORTHWHILE or n_threads() == 1:
-        return x @ weight
-    (n_rows, n_in), n_out = x.shape, weight.shape[1]
-    y = np.empty((n_rows, n_out), np.result_type(x, weight))
-    n_tiles = n_out // TILE
-
-    def fill(share: int) -> None:
-        first, end = (n_tiles * i // n_threads() for i in (share, share + 1))
-        columns = slice(first * TILE, end * TILE)
-        out = y[:, columns].reshape(n_rows, end - first, TILE).swapaxes(0, 1)  # [n_share, n_rows, TILE], a view
-        for start in range(0, n_in, DEPTH):
-            part = weight[start : start + DEPTH, columns]  # [DEPTH, n_share · TILE]
-            tiles = part.reshape(len(part), end - first, TILE).swapaxes(0, 1)  # [n_share, DEPTH, TILE], a view
-            if start == 0:
-                np.matmul(x[:, :DEPTH], tiles, out=out)
-            else:
-                out += x[:, start : start + DEPTH] @ tiles
-
-        if share == 0:  # the columns that fill no tile
-            np.matmul(x, weight[:, n_tiles * TILE :], out=y[:, n_tiles * TILE :])
-
-    parallel_map(fill, range(n_threads()))
-    return y

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from random_models import OPTIONS, random_ids, random_params, transformers_model
 
-from numpygpt import GPT2, GPT2Config, pad_left
+from numpygpt import GPT2, GPT2Config, layers, pad_left
 from numpygpt.arrays import Array, Params
 from numpygpt.engine import forward, gpt2, kernels, transformer_block
 from numpygpt.engine.kernels import ACTIVATIONS, layer_norm
@@ -136,3 +136,17 @@ def test_multi_head_attention_does_not_hold_all_scores_at_once() -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < n_head * n_seq * n_seq * 4 / 4
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [*[(n,) for n in range(1, 20)], (3, 5), (2, 1, 7), ()])
+def test_linear_is_the_books_for_any_number_of_rows(shape: tuple[int, ...], dtype: type) -> None:
+    """Also without a bias, and of a matrix that is stored column by column."""
+    rng = np.random.default_rng(len(shape))
+    x, weight, bias = (rng.standard_normal(size).astype(dtype) for size in ((*shape, 30), (30, 50), 50))
+    expected = layers.linear(x, weight, bias)
+    for matrix in (weight, np.asfortranarray(weight)):
+        y = kernels.linear(x, matrix, bias)
+        assert (y.shape, y.dtype) == ((*shape, 50), dtype)
+        np.testing.assert_allclose(y, expected, rtol=0, atol=1e-4 if dtype == np.float32 else 1e-12)
+        np.testing.assert_allclose(kernels.linear(x, matrix), expected - bias, rtol=0, atol=1e-4)

@@ -32,7 +32,6 @@ def n_chunks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(threads, "n_threads", lambda: request.param)
     monkeypatch.setattr(threads, "parallel_map", counting)
     monkeypatch.setattr(threads, "WORTHWHILE", 0)
-    monkeypatch.setattr(threads, "FEW_ROWS", 1)  # linear layers share out nothing
     monkeypatch.setattr(prefill, "SHORTEST", 5)
     monkeypatch.setattr(prefill, "CHUNK", 20)
     return counts

@@ -6,7 +6,6 @@ import multiprocessing
 import threading
 from typing import Any
 
-import numpy as np
 import pytest
 import threadpoolctl
 from hypothesis import given
@@ -21,39 +20,6 @@ def n_threads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(threads, "n_threads", lambda: request.param)
     monkeypatch.setattr(threads, "WORTHWHILE", 0)
     return int(request.param)
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("transposed", [False, True])
-@pytest.mark.parametrize("n_out", [1, 63, 64, 200, 1000])
-@pytest.mark.parametrize("n_in", [1, 767, 768, 769, 2000])
-def test_a_product_in_parts_is_the_product(
-    n_threads: int, n_in: int, n_out: int, transposed: bool, dtype: type
-) -> None:
-    rng = np.random.default_rng(0)
-    weight = rng.standard_normal((n_out, n_in)).astype(dtype).T if transposed else rng.standard_normal((n_in, n_out))
-    weight = weight.astype(dtype, copy=False)
-    for n_rows in (1, 2, 7, 16, 17):
-        x: Any = rng.standard_normal((n_rows, n_in)).astype(dtype)
-        y = threads.product(x, weight)
-        assert y.dtype == dtype
-        np.testing.assert_allclose(y, x @ weight, rtol=0, atol=1e-3 if dtype == np.float32 else 1e-11)
-
-
-def test_only_few_rows_and_large_matrices_are_shared_out(n_threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls: list[int] = []
-    parallel_map = threads.parallel_map
-    monkeypatch.setattr(threads, "parallel_map", lambda *given: calls.append(1) or parallel_map(*given))  # type: ignore[func-returns-value]
-    weight = np.ones((8, 128), np.float32)
-
-    def shared(n_rows: int) -> bool:
-        calls.clear()
-        threads.product(np.ones((n_rows, 8), np.float32), weight)
-        return bool(calls)
-
-    assert [shared(n_rows) for n_rows in (1, 2, threads.FEW_ROWS, threads.FEW_ROWS + 1)] == [0, 1, 1, 0]
-    monkeypatch.setattr(threads, "WORTHWHILE", weight.size + 1)
-    assert not shared(4)
 
 
 @given(parts=st.lists(st.integers(0, 1000)))
