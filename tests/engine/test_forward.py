@@ -143,10 +143,12 @@ def test_multi_head_attention_does_not_hold_all_scores_at_once() -> None:
 def test_linear_is_the_books_for_any_number_of_rows(shape: tuple[int, ...], dtype: type) -> None:
     """Also without a bias, and of a matrix that is stored column by column."""
     rng = np.random.default_rng(len(shape))
-    x, weight, bias = (rng.standard_normal(size).astype(dtype) for size in ((*shape, 30), (30, 50), 50))
+    sizes: list[tuple[int, ...]] = [(*shape, 30), (30, 50), (50,)]
+    x, weight, bias = (rng.standard_normal(size).astype(dtype) for size in sizes)
     expected = layers.linear(x, weight, bias)
     for matrix in (weight, np.asfortranarray(weight)):
         y = kernels.linear(x, matrix, bias)
-        assert (y.shape, y.dtype) == ((*shape, 50), dtype)
+        assert y.shape == (*shape, 50)
+        assert y.dtype == dtype
         np.testing.assert_allclose(y, expected, rtol=0, atol=1e-4 if dtype == np.float32 else 1e-12)
         np.testing.assert_allclose(kernels.linear(x, matrix), expected - bias, rtol=0, atol=1e-4)
