@@ -143,8 +143,9 @@ def test_multi_head_attention_does_not_hold_all_scores_at_once() -> None:
 def test_linear_is_the_books_for_any_number_of_rows(shape: tuple[int, ...], dtype: type) -> None:
     """Also without a bias, and of a matrix that is stored column by column."""
     rng = np.random.default_rng(len(shape))
-    sizes: list[tuple[int, ...]] = [(*shape, 30), (30, 50), (50,)]
-    x, weight, bias = (rng.standard_normal(size).astype(dtype) for size in sizes)
+    x: Array = rng.standard_normal((*shape, 30)).astype(dtype)
+    weight: Array = rng.standard_normal((30, 50)).astype(dtype)
+    bias: Array = rng.standard_normal(50).astype(dtype)
     expected = layers.linear(x, weight, bias)
     for matrix in (weight, np.asfortranarray(weight)):
         y = kernels.linear(x, matrix, bias)
