@@ -27,9 +27,9 @@ from numpygpt.arrays import Array, Params, flatten, unflatten
 from numpygpt.config import GPT2Config
 from numpygpt.files import atomic_folder, atomic_write
 from numpygpt.models import nanogpt, tokenizer_files
+from numpygpt.models.config_json import load_carried_over
 from numpygpt.models.config_json import load_config as load_config  # who opens a folder needs both modules
 from numpygpt.models.config_json import load_eos_token_id as load_eos_token_id
-from numpygpt.models.config_json import load_token_ids
 from numpygpt.models.stored import (
     CONFIG,
     INDEX,
@@ -57,6 +57,7 @@ KEPT = (  # of a folder that is converted or saved anew, as they are
     "special_tokens_map.json",
     "generation_config.json",
     "chat_template.jinja",
+    *tokenizer_files.OTHER_KINDS,
 )
 
 
@@ -123,7 +124,7 @@ def save(
     check_shapes({name: tensor.shape for name, tensor in tensors.items()}, config, "params")
     _check_vocabulary(tokenizer, config, "params")
     with atomic_folder(folder, overwrite=overwrite) as beside:
-        _write_model(beside, config, tensors, tokenizer, dtype, load_token_ids(kept))
+        _write_model(beside, config, tensors, tokenizer, dtype, load_carried_over(kept))
         copied = _copy_kept(kept, beside)
         if tokenizer is not None and not copied:
             settings = {"tokenizer_class": "GPT2Tokenizer", "model_max_length": config.n_ctx}
@@ -154,7 +155,7 @@ def convert(
     config, tensors = _read_any(source, folder, n_head)
     tokenizer = load_tokenizer(folder, config)
     with atomic_folder(destination) as beside:
-        _write_model(beside, config, tensors, tokenizer, np.float32, load_token_ids(folder))
+        _write_model(beside, config, tensors, tokenizer, np.float32, load_carried_over(folder))
         if not _copy_kept(folder, beside) and tokenizer is not None:
             tokenizer_files.save_tokenizer(tokenizer, beside)
     return config

@@ -19,7 +19,7 @@ RENAMED = {  # transformers writes the first of these and takes them all; what i
     "num_hidden_layers": "n_layer",
     "num_attention_heads": "n_head",
 }
-IDS = ("bos_token_id", "eos_token_id", "pad_token_id")  # of config.json: no part of the arithmetic, but carried over
+CARRIED_OVER = ("bos_token_id", "eos_token_id", "pad_token_id", "tokenizer_class")  # to a copy of the folder
 REFUSED: dict[str, Any] = {  # options that would change the arithmetic, and the value that leaves it as it is
     "add_cross_attention": False,
     "is_encoder_decoder": False,
@@ -82,12 +82,12 @@ def load_eos_token_id(folder: str | os.PathLike[str]) -> list[int] | None:
     return None
 
 
-def load_token_ids(folder: Path | None) -> dict[str, Any]:
-    """Read the ids of a folder's `config.json` that mark the beginning and the end of texts, and padding."""
+def load_carried_over(folder: Path | None) -> dict[str, Any]:
+    """Read what a folder's `config.json` says of tokens, which is no part of the arithmetic."""
     if folder is None or not (folder / "config.json").is_file():
         return {}
     options = read_json(folder / "config.json")
-    return {name: options[name] for name in IDS if name in options}
+    return {name: options[name] for name in CARRIED_OVER if name in options}
 
 
 def _check_type(value: Any, field: dataclasses.Field[Any], path: Path) -> None:

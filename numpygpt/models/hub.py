@@ -47,6 +47,7 @@ from numpygpt.models.connection import (
 )
 from numpygpt.models.repos import HubError, Model, parse_name, short
 from numpygpt.models.stored import INDEX, WEIGHTS
+from numpygpt.models.tokenizer_files import OTHER_KINDS
 
 ABANDONED_SECONDS = 600.0  # a folder of another computer, on a shared disk, in which nobody writes
 CHUNK_BYTES = 2**16
@@ -168,6 +169,8 @@ def _plan(hub: Connection, folder: Path) -> list[Remote]:
     vocabulary = [] if "vocab.json" in hub.model.pins else [hub.look_up_optional("tokenizer.json")]
     if not any(vocabulary):  # tokenizer.json counts where it is there, but the official models' old files are pinned
         vocabulary = [hub.look_up_optional(name) for name in ("vocab.json", "merges.txt")]
+    if not any(vocabulary):  # one of another kind is fetched as well, so that nobody takes GPT-2's for it
+        vocabulary = [hub.look_up_optional(name) for name in OTHER_KINDS]
     texts = [file for file in [*vocabulary, *map(hub.look_up_optional, OPTIONAL)] if file]
     if weights := hub.look_up_optional(WEIGHTS):
         return [*texts, weights]

@@ -121,9 +121,10 @@ def save_tokenizer(tokenizer: Tokenizer, folder: str | os.PathLike[str], **setti
 
 def _check_kind(folder: Path, config: dict[str, Any]) -> None:
     """Refuse the files of another kind of tokenizer, such as BERT's, and GPT-2's under the name of another."""
-    kind = config.get("tokenizer_class")
+    kind, place = config.get("tokenizer_class"), folder / "tokenizer_config.json"
+    if kind is None and (folder / "config.json").exists():
+        kind, place = _read_object(folder / "config.json").get("tokenizer_class"), folder / "config.json"
     if isinstance(kind, str) and kind.removesuffix("Fast") not in OUR_CLASSES:
-        place = folder / "tokenizer_config.json"
         raise OtherTokenizerError(f"{place}: tokenizer_class is {kind!r}, which is not GPT-2's byte-level BPE")
     ours = ("merges.txt", "tokenizer.json")
     for name in OTHER_KINDS:

@@ -30,6 +30,7 @@ from numpygpt.engine import gpt2
 from numpygpt.models import cache as models_cache
 from numpygpt.models import checkpoint, hub
 from numpygpt.models.repos import OFFICIAL, HubError, Model, ModelNameError, Pin, parse_name
+from numpygpt.models.tokenizer_files import load_tokenizer
 
 pytestmark = pytest.mark.usefixtures("cache")
 
@@ -149,6 +150,15 @@ def test_shards_and_another_tokenizer_file(server: HubServer) -> None:
     assert all(np.array_equal(params[name], tensors[name]) for name in params)
     assert [model.name for model in models_cache.installed()] == ["someone/sharded@refs/pr/1"]
     assert models_cache.find("someone/sharded") is None
+
+
+@pytest.mark.parametrize("name", ["vocab.txt", "spiece.model"])
+def test_a_tokenizer_of_another_kind_is_not_taken_for_gpt2s(server: HubServer, name: str) -> None:
+    files = {file: content for file, content in FILES.items() if file not in ("vocab.json", "merges.txt")}
+    server.add("someone/other", {**files, name: b"[PAD]\n"})
+    folder = hub.download("someone/other", progress=False)
+    with pytest.raises(ValueError, match=f"{name} is of another kind of tokenizer"):
+        load_tokenizer(folder)
 
 
 def test_a_repository_without_safetensors_says_how_to_make_them(server: HubServer) -> None:

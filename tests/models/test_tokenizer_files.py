@@ -136,6 +136,7 @@ OTHERS = [
     ({"tokenizer_config.json": '{"tokenizer_class": "BertTokenizerFast"}'}, "tokenizer_class is 'BertTokenizerFast'"),
     ({"tokenizer_config.json": '{"tokenizer_class": "T5Tokenizer"}', "vocab.json": "{}"}, "is 'T5Tokenizer'"),
     ({"tokenizer.json": '{"model": {"type": "WordPiece"}}'}, "model.type is 'WordPiece'"),
+    ({"config.json": "BertTokenizer"}, "config.json: tokenizer_class is 'BertTokenizer'"),
 ]
 
 
@@ -143,16 +144,22 @@ OTHERS = [
 def test_with_another_kind_of_tokenizer_a_model_opens_and_refuses_text_alone(
     files: dict[str, str], message: str, tmp_path: Path
 ) -> None:
-    """Even where the vocabulary happens to have the size of GPT-2's."""
+    """Even where the vocabulary happens to have the size of GPT-2's; and so does a copy."""
     config = GPT2Config(n_ctx=8, n_embd=2, n_layer=1, n_head=1)
     checkpoint.save(tmp_path / "model", config, random_params(config), None)
     for name, content in files.items():
+        if name == "config.json":
+            said = json.loads((tmp_path / "model" / name).read_text())
+            content = json.dumps(said | {"tokenizer_class": content})
         (tmp_path / "model" / name).write_text(content)
-    model = GPT2.from_pretrained(tmp_path / "model")
-    assert model.logits([1]).shape == (1, 50257)
-    for use in (lambda: model.generate("a"), lambda: model.tokens("a"), lambda: load_tokenizer(tmp_path / "model")):
-        with pytest.raises(ValueError, match=message):
-            use()
+    checkpoint.convert(tmp_path / "model", tmp_path / "converted")
+    GPT2.from_pretrained(tmp_path / "model").save(tmp_path / "saved")
+    for folder in (tmp_path / "model", tmp_path / "converted", tmp_path / "saved"):
+        model = GPT2.from_pretrained(folder)
+        assert model.logits([1]).shape == (1, 50257)
+        for use in (model.generate, model.tokens, lambda _, folder=folder: load_tokenizer(folder)):
+            with pytest.raises(ValueError, match=message):
+                use("a")
 
 
 # What is refused
