@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import random_models
 
+from numpygpt import GPT2
 from numpygpt.arrays import Array, Params, flatten, unflatten
 from numpygpt.config import GPT2Config, parameter_shapes
 from numpygpt.engine import Tokenizer, gpt2
@@ -39,6 +40,8 @@ OFFICIAL_CONFIG = {  # of the kind that lies beside the official weights, with w
     "vocab_size": 300,
 }
 TOKENIZER = Tokenizer(Tokenizer().merges[:43])  # with the bytes and <|endoftext|>, 300 tokens
+SMALL_CONFIG = GPT2Config(vocab_size=320, n_ctx=64, n_embd=32, n_layer=2, n_head=4)  # the last 20 ids only pad
+SMALL = GPT2(SMALL_CONFIG, random_models.random_params(SMALL_CONFIG, scale=0.3), TOKENIZER)
 IDS = np.array([[5, 299, 0, 17, 17, 256, 3], [1, 2, 3, 4, 5, 6, 7]])
 NUMPY_TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "U8": "u1", "BOOL": "?"}
 

@@ -1,127 +1,114 @@
-"""The command line in processes of its own: encodings, statistics, terminals, pipes and Ctrl-C."""
+"""The command line in processes of its own: encodings, terminals, pipes, Ctrl-C, and what the README shows."""
 
 from __future__ import annotations
 
 import io
 import os
-import select
+import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from pathlib import Path
+from subprocess import PIPE
 from typing import Any
 
+import numpy as np
 import pytest
-from command_runs import COMMAND, ENVIRONMENT, PROMPT, STATISTICS, TINY, posix, run, said
+from command_runs import COMMAND, ENVIRONMENT, PATIENCE, PROMPT, TINY, Terminal, one_line, posix, run, running
 
 from numpygpt import GPT2
 from numpygpt import __main__ as command
 
-
-@contextmanager
-def running(
-    arguments: list[str], settings: dict[str, str] | None = None, **streams: Any
-) -> Iterator[subprocess.Popen[bytes]]:
-    environment = ENVIRONMENT | (settings or {})
-    with subprocess.Popen([*COMMAND, *arguments], env=environment, **streams) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
+FRACTION = re.compile(r"\d+\.\d+")
+STATISTICS = r"\[%d tokens in [\d.]+ s, [\d.]+ tokens/s; ended by: max_new_tokens\]\n"
 
 
-# Encodings
+# ---- Encodings
 
 
-def test_an_encoding_that_lacks_a_character_prints_a_question_mark() -> None:
-    assert said(*TINY, "-n", "0", "é🙂.", PYTHONIOENCODING="ascii") == "??.\n"
+@pytest.mark.parametrize(
+    ("stdin", "arguments", "settings", "shown"),
+    [
+        (b"", ["é🙂."], {"PYTHONIOENCODING": "ascii"}, "??.\n"),
+        ("é🙂.".encode(), [], {"PYTHONIOENCODING": "utf-8", "LC_ALL": "C"}, "é🙂.\n"),  # UTF-8 whatever the locale
+    ],
+)
+def test_a_character_that_an_encoding_lacks_is_a_question_mark(
+    stdin: bytes, arguments: list[str], settings: dict[str, str], shown: str
+) -> None:
+    assert run(*TINY, "-n", "0", *arguments, stdin=stdin, **settings) == (0, shown, "")
 
 
-def test_standard_input_is_utf8_whatever_the_locale() -> None:
-    assert said(*TINY, "-n", "0", stdin="é🙂.".encode(), PYTHONIOENCODING="utf-8", LC_ALL="C") == "é🙂.\n"
+def test_a_locale_without_letters_prints_question_marks_and_goes_on() -> None:
+    command = (*TINY, "--top", "2", PROMPT)
+    status, out, err = run(*command, LC_ALL="C", LANG="C", PYTHONUTF8="0", PYTHONIOENCODING="ascii")
+    assert (status, "?" in out, err) == (0, True, "")
 
 
-# Statistics
+def test_a_prompt_of_other_bytes_is_a_mistake() -> None:
+    assert "the prompt is not UTF-8 text; give text" in one_line(*run(*TINY, b"caf\xe9"))
+
+
+# ---- Statistics, and terminals
 
 
 def test_statistics_come_when_asked_for_and_on_standard_error(tiny: GPT2) -> None:
-    result = run(*TINY, "-n", "5", "--stats", PROMPT)
-    assert result.returncode == 0
-    assert result.stdout.decode() == f"{PROMPT}{tiny.generate(PROMPT, 5)}\n"
-    assert STATISTICS.fullmatch(result.stderr.decode().removesuffix("\n"))
-    assert result.stderr.startswith(b"[5 tokens in ")
-    assert result.stderr.endswith(b"ended by: max_new_tokens]\n")
-
-
-def read_terminal(terminal: int) -> str:
-    """Everything a process wrote to a pseudo-terminal, once it has ended."""
-    data = b""
-    while select.select([terminal], [], [], 60)[0]:
-        try:
-            piece = os.read(terminal, 4096)
-        except OSError:  # Linux's end of a pseudo-terminal
-            piece = b""
-        if not piece:
-            return data.decode().replace("\r\n", "\n")
-        data += piece
-    pytest.fail(f"the command neither goes on nor ends after {data!r}")
-
-
-def on_terminal(*arguments: str, **settings: str) -> tuple[int, str]:
-    """Exit status and what stands on the screen, of a run with all streams on a terminal."""
-    pty = pytest.importorskip("pty")
-    terminal, side = pty.openpty()
-    with running(list(arguments), settings, stdin=side, stdout=side, stderr=side) as process:
-        os.close(side)
-        screen = read_terminal(terminal)
-        status = process.wait(60)
-    os.close(terminal)
-    return status, screen
+    status, out, err = run(*TINY, "-n", "5", "--stats", PROMPT)
+    assert (status, out) == (0, f"{PROMPT}{tiny.generate(PROMPT, 5)}\n")
+    assert re.fullmatch(STATISTICS % 5, err)
 
 
 @posix
 def test_a_terminal_shows_the_text_and_then_the_statistics(tiny: GPT2) -> None:
-    status, screen = on_terminal(*TINY, "-n", "4", PROMPT)
-    text, statistics = screen.removesuffix("\n").rsplit("\n", 1)
-    assert status == 0
-    assert text == f"{PROMPT}{tiny.generate(PROMPT, 4)}"
-    assert STATISTICS.fullmatch(statistics)
+    with Terminal(*TINY, "-n", "4", PROMPT) as terminal:
+        status, screen = terminal.rest()
+    text = f"{PROMPT}{tiny.generate(PROMPT, 4)}\n"
+    assert (status, screen[: len(text)]) == (0, text)
+    assert re.fullmatch(STATISTICS % 4, screen[len(text) :])
 
 
 @posix
 def test_no_prompt_on_a_terminal_is_a_mistake_and_does_not_wait() -> None:
-    status, screen = on_terminal(*TINY)
-    assert (status, screen.count("\n")) == (2, 1)
-    assert "give a prompt" in screen
-
-
-# Ending early
+    with Terminal(*TINY) as terminal:
+        status, screen = terminal.rest()
+    assert "give a prompt" in one_line(status, "", screen)
 
 
 @posix
-def test_pieces_are_printed_as_they_come_and_ctrl_c_ends_quietly(endless: list[str]) -> None:
-    with running([*endless, PROMPT], stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0) as process:
-        assert process.stdout
-        assert process.stderr
-        seen = b""
-        while len(seen) < 50:
-            seen += process.stdout.read(1000)
-        assert seen.startswith(PROMPT.encode())
-        assert process.poll() is None
-        process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 130
-        assert process.stderr.read() == b""
+def test_a_terminal_shows_colors() -> None:
+    with Terminal(*TINY, "--top", "2", PROMPT, TERM="xterm", NO_COLOR="") as terminal:
+        assert "\x1b[36m" in terminal.rest()[1]
 
 
 @posix
-def test_a_reader_that_goes_away_ends_it_quietly(endless: list[str]) -> None:
-    with running([*endless, PROMPT], stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0) as process:
+def test_ctrl_c_stops_a_text_and_the_terminal_asks_for_the_next_prompt(endless: list[str]) -> None:
+    with Terminal(*endless, "--interactive") as terminal:
+        terminal.read("> ")
+        for prompt in ("Once", "The"):
+            terminal.type(f"{prompt}\n")
+            terminal.read(f"{prompt}\n{prompt}")  # what was typed, and the text
+            terminal.process.send_signal(signal.SIGINT)
+            terminal.read("\n> ")
+        terminal.type("\x04")
+        assert terminal.rest()[0] == 0
+
+
+# ---- Ending early
+
+
+@posix
+@pytest.mark.parametrize("end", ["Ctrl-C", "a reader that goes away"])
+def test_pieces_are_printed_as_they_come_and_the_end_is_quiet(end: str, endless: list[str]) -> None:
+    with running([*endless, PROMPT], stdout=PIPE, stderr=PIPE) as process:
         assert process.stdout
         assert process.stderr
-        assert process.stdout.read(2) == PROMPT.encode()[:2]
-        process.stdout.close()
-        assert process.wait(60) == 0
+        assert process.stdout.read(len(PROMPT)) == PROMPT.encode()
+        assert process.stdout.read(1)  # of the continuation, which takes minutes
+        if end == "Ctrl-C":
+            process.send_signal(signal.SIGINT)
+        else:
+            process.stdout.close()
+        assert process.wait(PATIENCE) == (130 if end == "Ctrl-C" else 0)
         assert process.stderr.read() == b""
 
 
@@ -151,24 +138,40 @@ def test_every_piece_is_written_out_when_it_comes(monkeypatch: pytest.MonkeyPatc
 def test_a_reader_that_never_was_is_no_trouble(arguments: list[str]) -> None:
     reader, writer = os.pipe()
     os.close(reader)
-    with running(arguments, stdout=writer, stderr=subprocess.PIPE) as process:
+    with running(arguments, stdout=writer, stderr=PIPE) as process:
         os.close(writer)
-        assert process.communicate(timeout=60)[1] == b""
-        assert process.returncode == 0
+        assert (process.communicate(timeout=PATIENCE)[1], process.returncode) == (b"", 0)
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs Linux's /dev/full")
 def test_a_full_disk_is_one_line() -> None:
-    with open("/dev/full", "wb") as full, running([*TINY, PROMPT], stdout=full, stderr=subprocess.PIPE) as process:
-        message = b"python -m numpygpt: [Errno 28] No space left on device\n"
-        assert process.communicate(timeout=60)[1] == message
-        assert process.returncode == 1
+    message = b"python -m numpygpt: [Errno 28] No space left on device\n"
+    with open("/dev/full", "wb") as full, running([*TINY, PROMPT], stdout=full, stderr=PIPE) as process:
+        assert (process.communicate(timeout=PATIENCE)[1], process.returncode) == (message, 1)
 
 
 @posix
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-"])
 def test_closed_streams_give_no_traceback(closed: str) -> None:
     shell = ["sh", "-c", f'"$@" {closed}', "sh", *COMMAND, *TINY, "-n", "2", *([] if closed == "<&-" else [PROMPT])]
-    result = subprocess.run(shell, capture_output=True, timeout=60, env=ENVIRONMENT, check=False)
+    result = subprocess.run(shell, capture_output=True, timeout=PATIENCE, env=ENVIRONMENT)
     assert b"Traceback" not in result.stderr
     assert result.returncode == (2 if closed == "<&-" else 0)
+
+
+# ---- The README
+
+
+@posix
+def test_the_transcripts_in_the_readme_are_what_the_commands_print(tmp_path: Path) -> None:
+    """Every line that begins with a dollar sign, and the lines below it."""
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    transcripts = re.findall(r"^    \$ (.*)\n((?:    (?!\$).*\n|\n(?=    ))+)", readme, re.MULTILINE)
+    assert len(transcripts) == 4
+    for line, shown in transcripts:
+        line = line.replace("python -m", f"{sys.executable} -m")
+        result = subprocess.run(line, shell=True, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, check=True)
+        printed, shown = result.stdout.decode().rstrip(), re.sub("^    ", "", shown, flags=re.MULTILINE).rstrip()
+        assert FRACTION.sub("#", printed) == FRACTION.sub("#", shown)
+        figures, expected = (np.array(FRACTION.findall(text), float) for text in (printed, shown))
+        np.testing.assert_allclose(figures, expected, rtol=0.01)  # another processor rounds otherwise

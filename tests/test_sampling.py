@@ -1,8 +1,9 @@
-"""Sampling against transformers' logits processors, and the draw against the probabilities it should follow."""
+"""Sampling against transformers' logits processors and its definitions, and the draw against its probabilities."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import warnings
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -12,120 +13,67 @@ from hypothesis import strategies as st
 
 from numpygpt.arrays import Array
 from numpygpt.layers import softmax
-from numpygpt.sampling import (
-    Sampling,
-    apply_repetition_penalty,
-    apply_temperature,
-    apply_top_k,
-    apply_top_p,
-    sample,
-)
+from numpygpt.sampling import Sampling, apply_repetition_penalty, apply_top_k, apply_top_p, sample
 
 N_VOCAB = 50
 
-# A distribution is drawn as (seed, number of sequences, distinct values): few distinct values make many ties.
-batches = st.tuples(st.integers(0, 2**32), st.integers(1, 3), st.sampled_from([2, 5, 1000]))
-fast = settings(max_examples=60, deadline=None)
-
 
 def random_logits(seed: int, n_sequence: int = 1, n_distinct: int = 1000) -> Array:
-    """Logits [n_sequence, N_VOCAB] between -9 and 9."""
+    """Logits [n_sequence, N_VOCAB] between -9 and 9; few distinct values make many ties."""
     return np.random.default_rng(seed).integers(0, n_distinct, (n_sequence, N_VOCAB)) / n_distinct * 18 - 9
 
 
-def random_ids(seed: int, n_sequence: int, n_seq: int = 12) -> list[list[int]]:
-    """Ids of a text so far, with repetitions."""
-    ids: list[list[int]] = np.random.default_rng(seed).integers(0, N_VOCAB // 2, (n_sequence, n_seq)).tolist()
-    return ids
+def choose(sampling: Sampling, logits: Array, seed: int = 0) -> list[int]:
+    """The choice for each row of logits, all from one random generator, after a text of the token 0."""
+    chosen: list[int] = sampling.choose(
+        logits, [[0]] * len(logits), [np.random.default_rng(seed)] * len(logits)
+    ).tolist()
+    return chosen
 
 
-@pytest.fixture(scope="module")
-def processed() -> Callable[..., Array]:
-    """What the processors of transformers' generate, built by itself and in its own order, make of logits."""
-    torch = pytest.importorskip("torch")
+# ---- transformers
+
+
+@cache
+def transformers_model() -> Any:
     transformers = pytest.importorskip("transformers")
-    config = transformers.GPT2Config(vocab_size=N_VOCAB, n_positions=16, n_embd=4, n_layer=1, n_head=1)
-    model = transformers.GPT2LMHeadModel(config)
-
-    def process(logits: Array, previous_ids: list[list[int]], **options: Any) -> Array:
-        wanted = {"do_sample": True, "temperature": 1.0, "top_k": 0, "top_p": 1.0, "repetition_penalty": 1.0} | options
-        processors = model._get_logits_processor(transformers.GenerationConfig(**wanted), input_ids_seq_length=1)
-        scores: Array = processors(torch.tensor(previous_ids), torch.from_numpy(logits.copy())).numpy()
-        return scores
-
-    return process
-
-
-# transformers compared with
-
-
-@fast
-@given(batch=batches, penalty=st.floats(0.1, 10))
-def test_repetition_penalty_is_that_of_transformers(
-    processed: Callable[..., Array], batch: tuple[int, int, int], penalty: float
-) -> None:
-    logits, ids = random_logits(*batch), random_ids(*batch[:2])
-    ours = apply_repetition_penalty(logits, ids, penalty)
-    np.testing.assert_array_equal(ours, processed(logits, ids, repetition_penalty=penalty))
-
-
-@fast
-@given(batch=batches, temperature=st.floats(1e-3, 1e3))
-def test_temperature_is_that_of_transformers(
-    processed: Callable[..., Array], batch: tuple[int, int, int], temperature: float
-) -> None:
-    logits = random_logits(*batch)
-    ids = random_ids(*batch[:2])
-    np.testing.assert_array_equal(
-        apply_temperature(logits, temperature), processed(logits, ids, temperature=temperature)
+    return transformers.GPT2LMHeadModel(
+        transformers.GPT2Config(vocab_size=N_VOCAB, n_positions=16, n_embd=4, n_layer=1, n_head=1)
     )
 
 
-@fast
-@given(batch=batches, top_k=st.integers(1, 2 * N_VOCAB))
-def test_top_k_is_that_of_transformers(
-    processed: Callable[..., Array], batch: tuple[int, int, int], top_k: int
-) -> None:
-    logits = random_logits(*batch)
-    np.testing.assert_array_equal(apply_top_k(logits, top_k), processed(logits, random_ids(*batch[:2]), top_k=top_k))
-
-
-@fast
-@given(batch=batches, top_p=st.floats(0, 1, exclude_max=True) | st.sampled_from([0.0, 0.25, 0.5, 0.9]))
-def test_top_p_is_that_of_transformers(
-    processed: Callable[..., Array], batch: tuple[int, int, int], top_p: float
-) -> None:
-    logits = random_logits(*batch)
-    assert_same_filter(apply_top_p(logits, top_p), processed(logits, random_ids(*batch[:2]), top_p=top_p))
-
-
-@fast
+@settings(max_examples=150, deadline=None)
 @given(
-    batch=batches,
-    penalty=st.sampled_from([1.0, 1.2, 0.7]),
-    temperature=st.sampled_from([None, 0.3, 1.0, 2.5]),
-    top_k=st.sampled_from([None, 0, 1, 7, 1000]),
-    top_p=st.sampled_from([None, 0.0, 0.31, 0.77, 1.0]),
+    seed=st.integers(0, 2**32),
+    n_sequence=st.integers(1, 3),
+    n_distinct=st.sampled_from([2, 5, 1000]),
+    options=st.fixed_dictionaries(
+        {},
+        optional={
+            "repetition_penalty": st.floats(0.1, 10),
+            "temperature": st.floats(1e-3, 1e3),
+            "top_k": st.integers(0, 2 * N_VOCAB),
+            "top_p": st.floats(0, 1),
+        },
+    ),
 )
-def test_all_steps_together_are_those_of_transformers(
-    processed: Callable[..., Array],
-    batch: tuple[int, int, int],
-    penalty: float,
-    temperature: float | None,
-    top_k: int | None,
-    top_p: float | None,
+def test_each_step_and_all_together_are_those_of_transformers(
+    seed: int, n_sequence: int, n_distinct: int, options: dict[str, Any]
 ) -> None:
-    logits, ids = random_logits(*batch), random_ids(*batch[:2])
-    given_options = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
-    options = {name: value for name, value in given_options.items() if value is not None}
-    ours = Sampling(do_sample=True, repetition_penalty=penalty, **options).filter(logits, ids)  # type: ignore[arg-type]
-    assert_same_filter(ours, processed(logits, ids, repetition_penalty=penalty, **options))
-
-
-def assert_same_filter(ours: Array, theirs: Array) -> None:
-    """As many tokens kept, of the same logits; which of equally likely ones is not defined by transformers' sort."""
-    np.testing.assert_array_equal(np.sort(ours, axis=-1), np.sort(theirs, axis=-1))
-    np.testing.assert_array_equal(ours.max(axis=-1), theirs.max(axis=-1))
+    """By the processors that transformers' generate builds, in its own order."""
+    torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
+    logits = random_logits(seed, n_sequence, n_distinct)
+    ids = np.random.default_rng(seed).integers(0, N_VOCAB // 2, (n_sequence, 12))
+    wanted = {"do_sample": True, "temperature": 1.0, "top_k": 0, "top_p": 1.0, "repetition_penalty": 1.0} | options
+    processors = transformers_model()._get_logits_processor(
+        transformers.GenerationConfig(**wanted), input_ids_seq_length=1
+    )
+    theirs = processors(torch.from_numpy(ids), torch.from_numpy(logits.copy())).numpy()
+    ours = Sampling(do_sample=True, **options).filter(logits, list(ids))
+    if "top_p" in options:  # which of equally likely tokens are kept is not defined by transformers' sort
+        np.testing.assert_array_equal(ours.max(axis=-1), theirs.max(axis=-1))
+        ours, theirs = np.sort(ours), np.sort(theirs)
+    np.testing.assert_array_equal(ours, theirs)
 
 
 def test_float32_logits_of_a_whole_vocabulary_are_filtered_as_transformers_filters_them() -> None:
@@ -147,7 +95,7 @@ def test_float32_logits_of_a_whole_vocabulary_are_filtered_as_transformers_filte
     np.testing.assert_allclose(softmax(ours), theirs.softmax(-1).numpy(), atol=1e-6)
 
 
-# The definitions, where no reference is installed
+# ---- The definitions, where no reference is installed
 
 
 def test_top_k_keeps_ties_with_the_smallest_kept() -> None:
@@ -155,11 +103,10 @@ def test_top_k_keeps_ties_with_the_smallest_kept() -> None:
     np.testing.assert_array_equal(filtered, [2, -np.inf, 2, 3, -np.inf])
 
 
-@pytest.mark.parametrize("top_k", [5, 6, 10**30])
-def test_top_k_above_the_vocabulary_keeps_all(top_k: int) -> None:
-    logits = np.arange(5.0)
-    np.testing.assert_array_equal(apply_top_k(logits, top_k), logits)
-    np.testing.assert_array_equal(Sampling(top_k=top_k).filter(logits[None], [[0]]), logits[None])
+@pytest.mark.parametrize("top_k", [0, 5, 6, 10**30, np.uint8(5)])
+def test_a_top_k_of_0_or_above_the_vocabulary_keeps_all(top_k: Any) -> None:
+    logits = np.arange(5.0)[None]
+    np.testing.assert_array_equal(Sampling(top_k=top_k).filter(logits, [[0]]), logits)
 
 
 @pytest.mark.parametrize(
@@ -183,14 +130,16 @@ def test_repetition_penalty_counts_a_repeated_token_once() -> None:
     np.testing.assert_array_equal(penalized, [[2, -8, 4]])
 
 
-def test_filters_leave_their_input_alone() -> None:
+@pytest.mark.parametrize(
+    "step", [{"temperature": 0.5}, {"top_k": 5}, {"top_p": 0.5}, {"temperature": 1, "repetition_penalty": 2.0}], ids=str
+)
+def test_no_step_changes_its_input(step: dict[str, Any]) -> None:
     logits = random_logits(0)
-    before = logits.copy()
-    Sampling(temperature=0.5, top_k=5, top_p=0.5, repetition_penalty=2.0).filter(logits, [[1, 2, 3]])
-    np.testing.assert_array_equal(logits, before)
+    Sampling(**step).filter(logits, [[1, 2, 3]])
+    np.testing.assert_array_equal(logits, random_logits(0))
 
 
-# The draw
+# ---- The draw
 
 
 def test_drawn_frequencies_follow_the_probabilities() -> None:
@@ -202,16 +151,13 @@ def test_drawn_frequencies_follow_the_probabilities() -> None:
     assert chi_square < 20.5  # 99.9% of fair draws, with 5 degrees of freedom
 
 
-def test_sampling_draws_from_what_its_filter_leaves() -> None:
-    sampling = Sampling(temperature=0.7, top_k=4, top_p=0.9, repetition_penalty=1.5)
-    n_draws = 20_000
-    logits = np.broadcast_to(random_logits(3) / 6, (n_draws, N_VOCAB))
-    ids = [[5, 7, 9]] * n_draws
-    probabilities = softmax(sampling.filter(logits[:1], ids[:1]))[0]
-    counts = np.bincount(sampling.choose(logits, ids, [np.random.default_rng(0)] * len(ids)), minlength=N_VOCAB)
-    assert 1 < np.count_nonzero(probabilities) <= 4
-    np.testing.assert_allclose(counts / n_draws, probabilities, atol=0.01)
-    assert not counts[probabilities == 0].any()
+def test_sampling_draws_from_what_its_steps_leave() -> None:
+    """Step by step: token 0 is penalized to 1.5, all are doubled, top-k drops token 0, and top-p token 3."""
+    sampling = Sampling(temperature=0.5, top_k=3, top_p=0.75, repetition_penalty=2.0)
+    logits = np.broadcast_to([3.0, 2.0, 1.6, 1.55], (20_000, 4))
+    np.testing.assert_allclose(sampling.filter(logits[:1], [[0]]), [[-np.inf, 4, 3.2, -np.inf]])
+    frequencies = np.bincount(choose(sampling, logits), minlength=4) / len(logits)
+    np.testing.assert_allclose(frequencies, [0, 0.69, 0.31, 0], atol=0.01)
 
 
 class Edge(np.random.Generator):
@@ -236,11 +182,75 @@ def test_excluded_tokens_are_never_drawn(edge: float, kept: list[bool], seed: in
 
 def test_one_row_and_several_are_drawn_alike() -> None:
     logits = random_logits(0, n_sequence=4)
-    together = sample(logits, np.random.default_rng(5))
     rng = np.random.default_rng(5)
-    assert together.tolist() == [int(sample(row, rng)) for row in logits]
+    rows = [int(sample(row, rng)) for row in logits]
+    assert sample(logits, np.random.default_rng(5)).tolist() == rows
+    assert choose(Sampling(do_sample=True), logits, seed=5) == rows
+
+
+# ---- What the options mean, and which values mean nothing
+
+
+@pytest.mark.parametrize(
+    ("options", "is_greedy"),
+    [
+        ({}, True),
+        ({"repetition_penalty": 1.2}, True),
+        ({"temperature": 1.0}, False),
+        ({"top_k": 0}, False),
+        ({"top_p": 1.0}, False),
+        ({"temperature": 0.0, "top_k": 5, "top_p": 0.5}, True),
+        ({"do_sample": True}, False),
+        ({"do_sample": True, "temperature": 0}, True),
+        ({"do_sample": False, "temperature": 0.7, "top_k": 5}, True),
+    ],
+)
+def test_when_the_choice_is_greedy(options: dict[str, Any], is_greedy: bool) -> None:
+    logits = random_logits(1) / 20
+    assert Sampling(**options).is_greedy is is_greedy
+    assert ({choose(Sampling(**options), logits, seed)[0] for seed in range(30)} == {logits.argmax()}) is is_greedy
 
 
 def test_greedy_takes_the_first_of_the_likeliest() -> None:
-    logits = np.array([[1.0, 3.0, 3.0], [5.0, 0.0, 5.0]])
-    assert Sampling().choose(logits, [[0], [0]], [np.random.default_rng(0)] * 2).tolist() == [1, 0]
+    assert choose(Sampling(), np.array([[1.0, 3.0, 3.0], [5.0, 0.0, 5.0]])) == [1, 0]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("temperature", [1e-6, 1e-12, 1e-40, 5e-324])
+def test_a_very_low_temperature_is_greedy_without_a_warning(temperature: float, dtype: type) -> None:
+    logits: Array = random_logits(2, n_sequence=3).astype(dtype) * 10
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert choose(Sampling(temperature=temperature), logits) == logits.argmax(axis=-1).tolist()
+
+
+def test_a_very_high_temperature_draws_every_token() -> None:
+    logits = np.broadcast_to(random_logits(0).astype(np.float32), (2000, N_VOCAB))
+    assert set(choose(Sampling(temperature=1e300), logits)) == set(range(N_VOCAB))
+
+
+@pytest.mark.parametrize("sampling", [Sampling(), Sampling(top_k=3)])
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_logits_that_are_not_numbers_are_an_error_and_no_text(sampling: Sampling, bad: float) -> None:
+    logits = random_logits(0, n_sequence=2)
+    logits[1, 4] = bad
+    with pytest.raises(ValueError, match="logits"):
+        choose(sampling, logits)
+
+
+BEYOND = [-1, -0.5, float("nan"), float("inf"), -float("inf")]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *[(name, value) for name in ("temperature", "top_k", "top_p", "repetition_penalty") for value in BEYOND],
+        ("top_k", 2.5),
+        ("top_k", "5"),
+        ("top_p", 1.01),
+        ("repetition_penalty", 0),
+    ],
+)
+def test_a_value_without_meaning_is_an_error_that_names_it(name: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=f"^{name} must be .*, not {value!s}$"):
+        Sampling(**{name: value})
