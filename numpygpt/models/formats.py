@@ -9,6 +9,7 @@ from pathlib import Path
 PICKLE = "a pickle, which can run code and is never opened here; if you trust it, write safetensors where PyTorch is: "
 NEW, TOKENIZER = "new-folder", ", and copy the tokenizer's files there"
 ADAPTER = "adapter_config.json"
+OF_A_TRAINER = ("training_args.bin", "optimizer.pt", "optimizer.bin", "scheduler.pt", "scaler.pt", "rng_state.pth")
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 OTHERS = {
     ".gguf": "a model of llama.cpp; get the one it was made from, in safetensors",
@@ -28,7 +29,8 @@ def explain(path: Path) -> str | None:
             return explain_adapter(str(path), path / ADAPTER)
         if any(path.glob("pytorch_model*.bin")):
             return f"{path / 'pytorch_model.bin'} is {PICKLE}{to_safetensors(str(path))}"
-        found = [file for file in sorted(path.iterdir()) if file.suffix.lower() in (*PICKLES, *OTHERS)]
+        files = [file for file in sorted(path.iterdir()) if file.name not in OF_A_TRAINER]
+        found = [file for file in files if file.suffix.lower() in (*PICKLES, *OTHERS)]
         return explain(found[0]) if found else None
     if path.suffix.lower() in PICKLES:
         return f"{path} is {PICKLE}" + _code(

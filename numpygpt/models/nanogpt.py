@@ -30,6 +30,12 @@ from numpygpt.models.stored import (
 from numpygpt.safetensors import SafetensorsFile
 
 C_ATTN, C_FC = "h.0.attn.c_attn.weight", "h.0.mlp.c_fc.weight"
+ARITHMETIC = (  # what tensors do not say
+    "activation_function",
+    "layer_norm_epsilon",
+    "scale_attn_weights",
+    "scale_attn_by_inverse_layer_idx",
+)
 MATRICES = ("attn.c_attn.weight", "attn.c_proj.weight", "mlp.c_fc.weight", "mlp.c_proj.weight")
 
 
@@ -75,6 +81,8 @@ def read(source: Path, said: Mapping[str, Any], n_head: int | None) -> tuple[GPT
         raise CheckpointError(formats.explain(source) or f"{source} is not a safetensors file; give one, or a folder")
     files = [SafetensorsFile(source)] if source.is_file() else []
     places = plain_names(source, [(file, name) for file in files for name in file] or stored_tensors(source))
+    if OUTPUT_WEIGHT in places and TIED not in places:  # one array under two names, of which savers drop either
+        places[TIED] = places.pop(OUTPUT_WEIGHT)
     shapes = {name: file.shapes[stored] for name, (file, stored) in places.items()}
     for name in (TIED, "wpe.weight", C_ATTN, C_FC):
         if len(shapes.get(name, ())) != 2:
@@ -92,6 +100,8 @@ def read(source: Path, said: Mapping[str, Any], n_head: int | None) -> tuple[GPT
     n_inner = shapes[C_FC][0 if are_transposed else 1]
     if OUTPUT_WEIGHT in places and np.array_equal(LazyTensors(places)[OUTPUT_WEIGHT], LazyTensors(places)[TIED]):
         del places[OUTPUT_WEIGHT]
+    options: dict[str, Any] = {"activation_function": "gelu" if are_transposed else "gelu_new"}
+    options |= {name: said[name] for name in ARITHMETIC if name in said}
     try:
         config = GPT2Config(
             vocab_size=shapes[TIED][0],
@@ -100,9 +110,8 @@ def read(source: Path, said: Mapping[str, Any], n_head: int | None) -> tuple[GPT
             n_layer=len({name.split(".")[1] for name in places if name.startswith("h.")}),
             n_head=n_head,
             n_inner=None if n_inner == 4 * n_embd else n_inner,
-            activation_function=said.get("activation_function", "gelu" if are_transposed else "gelu_new"),
-            layer_norm_epsilon=said.get("layer_norm_epsilon", 1e-5),
             tie_word_embeddings=OUTPUT_WEIGHT not in places,
+            **options,
         )
     except (ValueError, TypeError) as error:
         raise CheckpointError(f"{source}: {error}") from None
