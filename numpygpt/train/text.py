@@ -96,24 +96,30 @@ def read_pieces(
 
 
 def _cut(text: str) -> tuple[str, str]:
-    """Cut a long text near its PIECE-th character, where a word ends whatever follows: at the end of a line, or else
-    before the last word, which may go on.
+    """Cut a long text near its PIECE-th character, where a word ends whatever follows.
+
+    That is at the end of a line, or else before the last word, which may go on; and in any case behind a letter or the
+    like, for what follows decides where blanks are cut.
     """
     place = text.rfind("\n", 0, PIECE)
-    while place > 0 and text[place - 1].isspace():  # a line break begins a word only behind a letter or the like
+    while place > 0 and text[place - 1].isspace():
         place = text.rfind("\n", 0, place)
     if place <= 0:
         for word in regex.finditer(WORD, text, endpos=PIECE):
-            place = word.start()
+            place = word.start() if not text[word.start() - 1].isspace() else place
     place = place if place > 0 else PIECE
     return text[:place], text[place:]
 
 
 def _chunks(path: str | os.PathLike[str]) -> Iterator[str]:
-    """Yield a file's text, and the mark that ends its last item."""
+    """Yield a file's text, never cut behind a mark or a blank, and the mark that ends its last item."""
     try:
         with open(path, encoding="utf-8-sig") as file:
             while chunk := file.read(PIECE):
+                for _ in range(MARGIN):
+                    if not chunk.endswith((">", " ", "\t")):
+                        break
+                    chunk += file.read(1)
                 yield chunk
     except UnicodeDecodeError:
         raise TrainingError(f"{path} is not UTF-8 text; convert it first") from None

@@ -44,3 +44,8 @@ def test_the_search_is_that_of_the_library(data: st.DataObject, contents: list[s
         for piece in search.split(text, allowed):
             ids += [piece] if isinstance(piece, int) else words.encode(piece)
         assert ids == expected
+
+
+def test_the_leftmost_and_of_those_the_longest() -> None:
+    search = AddedTokens(AddedToken(content, i) for i, content in enumerate(["ab", "abc", "bcd", "a", "d e"]))
+    assert list(search.split("abcd abd eabx", ())) == [1, "d ", 0, 4, 0, "x"]

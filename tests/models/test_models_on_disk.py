@@ -113,6 +113,15 @@ def test_a_folder_of_a_process_that_is_gone_is_taken_over(server: HubServer, cac
         assert_is_right(hub.download(NAME, progress=False))
         assert server.seen()[0].headers.get("Range") == (f"bytes={n_bytes}-" if is_taken else None), writer
         models_cache.remove(NAME)
+    for computer, n_bytes in (("one", 100), ("two", 300), ("three", 200)):
+        folder = work / f"{commit}.{computer}-1"
+        folder.mkdir(parents=True)
+        (folder / "model.safetensors").write_bytes(half[:n_bytes])
+        for path in (folder / "model.safetensors", folder):
+            os.utime(path, (0, 0))
+    server.requests.clear()
+    assert_is_right(hub.download(NAME, progress=False))
+    assert server.seen()[0].headers["Range"] == "bytes=300-"
 
 
 def test_removing_a_link_removes_only_the_link(server: HubServer, cache: Path, tmp_path: Path) -> None:

@@ -245,7 +245,10 @@ def test_a_model_with_a_padded_vocabulary_is_trained_on(text: str, tmp_path: Pat
     vocab = {token: i + 3 for i, token in enumerate(BYTES)}
     tokenizer = Tokenizer([], vocab=vocab, special_tokens={END_OF_TEXT: 1})
     config = GPT2Config(vocab_size=320, n_ctx=16, n_embd=16, n_layer=1, n_head=2)
-    checkpoint.save(tmp_path / "model", config, random_params(config), tokenizer)
+    params = random_params(config)
+    params["ln_f"]["bias"][:] = 1
+    params["wte"]["weight"][[0, 2, *range(260, 320)]] = 0.3  # so that they are by far the likeliest
+    checkpoint.save(tmp_path / "model", config, params, tokenizer)
     start = replace(TINY, init=str(tmp_path / "model"), n_layer=None, n_head=None, n_embd=None, n_ctx=None, merges=None)
     run = train([text], tmp_path / "out", replace(start, sample_tokens=14))
     assert run.step == TINY.steps

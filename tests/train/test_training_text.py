@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import re
 import tracemalloc
 from collections import Counter
-from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from numpygpt import Tokenizer
@@ -39,7 +39,7 @@ WORDS = st.sampled_from(["a", "don't", "12", "é", "🐈", "...", "<|", "|>", "x
 
 
 @given(st.lists(MARKS | WORDS, max_size=60), st.integers(60, 90))
-@settings(deadline=None, max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_pieces_have_the_tokens_of_whole_items(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, parts: list[str], size: int
 ) -> None:
@@ -52,11 +52,32 @@ def test_pieces_have_the_tokens_of_whole_items(
         patch.setattr(module, "PIECE", size)
         patch.setattr(module, "MARGIN", 40)
         pieces = list(read_pieces([tmp_path / "text"]))
-    items = [[piece for _, piece in group] for _, group in groupby(pieces, key=itemgetter(0))]
+    items = [[piece for _, piece in group] for _, group in itertools.groupby(pieces, key=itemgetter(0))]
     tokenizer = Tokenizer()
     expected = [tokenizer.encode(item) for item in whole if item.strip()]
     assert [[i for piece in item for i in tokenizer.encode(piece)] for item in items] == expected
-    assert [number for number, _ in groupby(pieces, key=itemgetter(0))] == list(range(len(expected)))
+    assert [number for number, _ in itertools.groupby(pieces, key=itemgetter(0))] == list(range(len(expected)))
+
+
+@given(st.lists(WORDS | st.sampled_from([" ", "\n", " \n\n", "\n \n"]), min_size=30, max_size=90), st.integers(9, 40))
+@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(["a\n\n\nb "] * 40, 10)
+@example(["x" * 9 + "é"] * 40, 25)
+def test_a_long_item_is_cut_between_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, parts: list[str], size: int
+) -> None:
+    text = "a" + "".join(parts).replace("<|", "<") + "a"
+    (tmp_path / "text").write_bytes(text.encode())
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "PIECE", size)
+        patch.setattr(module, "MARGIN", 0)
+        pieces = [piece for _, piece in read_pieces([tmp_path / "text"])]
+    assert "".join(pieces) == text
+    words = list(Tokenizer.split(text))
+    starts = [0, *itertools.accumulate(map(len, words))]
+    places = [start for start in starts if start in (0, len(text)) or not text[start - 1].isspace()]
+    if max(end - start for start, end in itertools.pairwise(places)) < size:  # what is longer must be cut
+        assert [word for piece in pieces for word in Tokenizer.split(piece)] == words
 
 
 def without_starts(text: str) -> str:
