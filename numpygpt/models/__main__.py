@@ -81,7 +81,7 @@ def remove(name: str) -> None:
 def convert(source: str, destination: str, n_head: int | None = None) -> None:
     """Convert a model folder, or a safetensors file with a GPT-2's tensors."""
     config = checkpoint.convert(source, destination, n_head=n_head)
-    shape = f"{config.n_layer} layers, {config.n_head} heads, activation {config.activation_function}"
+    shape = f"n_layer {config.n_layer}, n_head {config.n_head}, activation {config.activation_function}"
     print(f"{destination}: converted from {source} ({shape})")
 
 

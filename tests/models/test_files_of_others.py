@@ -154,7 +154,7 @@ def test_nanogpt(prefix: str, biases: bool, tmp_path: Path, capsys: pytest.Captu
 
     source = nanogpt(tmp_path / "source", config, change)
     main(["convert", str(source), str(tmp_path / "new"), "--n-head", "2"])
-    assert "2 layers, 2 heads, activation gelu" in capsys.readouterr().out
+    assert "n_layer 2, n_head 2, activation gelu)" in capsys.readouterr().out
     params = random_params(config)
     if not biases:
         for name, tensor in flatten(params).items():
