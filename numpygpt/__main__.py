@@ -51,6 +51,9 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "-m", "--model", metavar="NAME", help="a model folder, or a name: stories, gpt2, gpt2-medium ..."
     )
+    parser.add_argument(
+        "--memory-map", action="store_true", help="leave the weights on disk, for a model that hardly fits into memory"
+    )
     parser.add_argument("--version", action="version", version=f"numpygpt {__version__}")
     sampling = parser.add_argument_group("sampling: temperature, top-k or top-p draw the next token by chance")
     sampling.add_argument(
@@ -261,7 +264,7 @@ def main(argv: list[str] | None = None) -> None:
         if options.seed is not None and sampling.is_greedy:
             note("--seed has no effect: the likeliest token is taken each time; give --temperature, --top-k or --top-p")
         name = default_model() if options.model is None else options.model
-        model = GPT2.from_pretrained(name)
+        model = GPT2.from_pretrained(name, memory_map=options.memory_map)
         if options.interactive:
             interact(model, options)
         else:

@@ -54,7 +54,8 @@ def main(argv: list[str] | None = None) -> None:
     options = parser.parse_args(argv)
     with friendly_exit(parser.prog):
         text = read_prompt(options.text)
-        tokenizer = GPT2.from_pretrained(options.model).tokenizer if options.model else Tokenizer()
+        model = GPT2.from_pretrained(options.model, memory_map=True) if options.model else None
+        tokenizer = model.tokenizer if model else Tokenizer()
         (show_merges if options.merges else show)(tokenizer, text)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from command_runs import PROMPT, TINY, Call, one_line
-from model_folders import chat_folder
+from model_folders import chat_folder, is_mapped
 from random_models import REFERENCE
 
 from numpygpt import GPT2, __version__
@@ -144,6 +144,21 @@ def test_a_seed_without_sampling_is_said_to_have_no_effect(call: Call) -> None:
 def test_the_default_model_is_used_where_none_is_named(call: Call, monkeypatch: pytest.MonkeyPatch, tiny: GPT2) -> None:
     monkeypatch.setattr(command, "default_model", lambda: str(REFERENCE / "tiny"))
     assert call("-n", "5", PROMPT) == (0, f"{PROMPT}{tiny.generate(PROMPT, 5)}\n", "")
+
+
+def test_weights_may_stay_on_disk(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded: list[GPT2] = []
+    monkeypatch.setattr(command, "default_model", lambda: str(REFERENCE / "tiny"))
+    from_pretrained = GPT2.from_pretrained
+
+    def load(name: str, *, memory_map: bool) -> GPT2:
+        loaded.append(from_pretrained(name, memory_map=memory_map))
+        return loaded[-1]
+
+    monkeypatch.setattr(GPT2, "from_pretrained", load)
+    outputs = [call("-n", "5", *flags, PROMPT) for flags in ([], ["--memory-map"])]
+    assert outputs[0] == outputs[1]
+    assert [is_mapped(model.params["wte"]["weight"]) for model in loaded] == [False, True]
 
 
 def test_help_fits_a_screen_and_says_when_a_text_ends(call: Call) -> None:
