@@ -102,7 +102,9 @@ def _read_ends(processor: Any, path: Path) -> dict[str, Any]:
         text = ends.index(None)
         places = {"prefix": ends[:text], "suffix": ends[text + 1 :]}
         options = {name: [token_id for ids in place for token_id in ids or []] for name, place in places.items()}
-    except (KeyError, TypeError, IndexError, AttributeError):
+    except OtherTokenizerError:
+        raise
+    except (KeyError, TypeError, IndexError, AttributeError, ValueError):
         raise ValueError(f"{path}: post_processor is malformed") from None
     return {name: ids for name, ids in options.items() if ids}
 

@@ -193,6 +193,7 @@ def refuse(folder: Path, message: str) -> None:
         ("added_tokens", [{"id": "1", "content": "<x>"}], "the id of '<x>' is '1'"),
         ("added_tokens", [{"id": 300, "content": "ab"}], "'ab' has two ids, 256 and 300"),
         ("post_processor", {"type": "TemplateProcessing"}, "tokenizer.json: post_processor is malformed"),
+        ("post_processor", {"type": "TemplateProcessing", "single": [], "special_tokens": {}}, "is malformed"),
     ],
 )
 def test_other_tokenizers_are_refused_by_name(path: str, value: Any, message: str, tmp_path: Path) -> None:
