@@ -35,12 +35,20 @@ def unflatten(tensors: Mapping[str, Array]) -> Params:
         for part in path:
             branch = branch.setdefault(part, {})
         branch[last] = tensor
-    if "h" in params:
-        numbers = [str(layer) for layer in range(len(params["h"]))]
-        if missing := [number for number in numbers if number not in params["h"]]:
-            raise ValueError(f"no tensor is called h.{missing[0]}...; layers must be numbered from 0 without a gap")
-        params["h"] = [params["h"][number] for number in numbers]
-    return params
+    return {name: _with_lists(branch, name) for name, branch in params.items()}
+
+
+def _with_lists(branch: Any, place: str) -> Any:
+    """Turn the branches of numbered layers, called "h" or "layers", into lists."""
+    if not isinstance(branch, dict):
+        return branch
+    branch = {name: _with_lists(inner, f"{place}.{name}") for name, inner in branch.items()}
+    if place.split(".")[-1] not in ("h", "layers"):
+        return branch
+    numbers = [str(layer) for layer in range(len(branch))]
+    if missing := [number for number in numbers if number not in branch]:
+        raise ValueError(f"no tensor is called {place}.{missing[0]}...; layers must be numbered from 0 without a gap")
+    return [branch[number] for number in numbers]
 
 
 def flatten(params: Params) -> Tensors:

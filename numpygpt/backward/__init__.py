@@ -1,4 +1,4 @@
-"""How GPT-2 learns: the gradient of every function of the book, worked out by hand."""
+"""How the models learn: the gradient of every function of the book, worked out by hand."""
 
 from numpygpt.backward.activations import gelu_exact as gelu_exact
 from numpygpt.backward.activations import quick_gelu as quick_gelu
@@ -27,3 +27,4 @@ from numpygpt.backward.layers import split_heads as split_heads
 from numpygpt.backward.layers import token_embedding as token_embedding
 from numpygpt.backward.loss import cross_entropy as cross_entropy
 from numpygpt.backward.loss import output_layer as output_layer
+from numpygpt.backward.transformer import transformer as transformer

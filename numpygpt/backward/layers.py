@@ -153,14 +153,17 @@ class SavedAttention(NamedTuple):
     y: Array  # [..., n_query, n_dim]
 
 
-def forward_attention(q: Array, k: Array, v: Array, scale: float, drop: Dropout) -> tuple[Array, SavedAttention]:
+def forward_attention(
+    q: Array, k: Array, v: Array, scale: float, drop: Dropout, mask_of_last: Array
+) -> tuple[Array, SavedAttention]:
     """`layers.attention`, with dropout of the probabilities.
 
     q: [..., n_query, n_dim], k, v: [..., n_key, n_dim] -> y [..., n_query, n_dim], saved
+
+    The mask is that of the last keys alone, all others being seen: [..., n_query, n_last], or [..., 1, n_last].
     """
-    n_query = q.shape[-2]
     scores = (q * scale) @ k.swapaxes(-1, -2)  # [..., n_query, n_key]
-    scores[..., -n_query:] += causal_mask(n_query)
+    scores[..., -mask_of_last.shape[-1] :] += mask_of_last
     probabilities = forward.softmax(scores)
     mask = drop.mask(probabilities)
     y = dropout(probabilities, mask) @ v
@@ -228,7 +231,10 @@ def forward_multi_head_attention(
     blocks = []
     for block in _query_blocks(x.shape[-2]):
         seen = slice(block.stop)
-        heads[..., block, :], saved = forward_attention(q[..., block, :], k[..., seen, :], v[..., seen, :], scale, drop)
+        mask = causal_mask(block.stop - block.start)
+        heads[..., block, :], saved = forward_attention(
+            q[..., block, :], k[..., seen, :], v[..., seen, :], scale, drop, mask
+        )
         blocks.append(saved)
     return forward.linear(merged, **c_proj), SavedMultiHeadAttention(x, qkv, blocks, merged)
 
@@ -274,7 +280,7 @@ def forward_mlp(x: Array, c_fc: Tensors, c_proj: Tensors, activation: Activation
 
 
 def mlp(dy: Array, saved: SavedMLP, c_fc: Tensors, c_proj: Tensors, activation: Activation) -> tuple[Array, Params]:
-    """Go back through the narrowing, the activation and the neuronsning: the chain rule, three times.
+    """Go back through the narrowing, the activation and the widening: the chain rule, three times.
 
     dy: [..., n_embd] -> dx [..., n_embd], {"c_fc": {...}, "c_proj": {...}}
     """

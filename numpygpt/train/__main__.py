@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import logging
 import sys
@@ -9,7 +10,7 @@ import sys
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from numpygpt.command_line import Parser, friendly_exit
-from numpygpt.train.config import TrainingConfig, flag
+from numpygpt.train.config import TrainingConfig, TranslationConfig, flag
 from numpygpt.train.runs import train
 from numpygpt.train.workers import MICRO_TOKENS
 
@@ -42,31 +43,61 @@ HELP = {
     "validation_tokens": "held-out tokens that an evaluation uses at most",
     "keep_best": "save the weights of the lowest validation loss instead of the last",
     "float16": "save the model in half the size",
+    "label_smoothing": "share of every target that is spread over the vocabulary",
+    "batch_tokens": "source and target tokens that make a step, about",
+    "validation": "a file of pairs to measure on (default: every 100th sentence of TEXT, which is not learned from)",
+    "source_language": "what the model's folder says that it translates from, such as en",
+    "target_language": "and to",
     "prompt": "the beginning of the samples",
     "sample_tokens": "the length of the samples",
 }
-METAVARS = {"init": "NAME", "config": "FOLDER", "prompt": "TEXT"}
+TASKS = {"language": TrainingConfig, "translation": TranslationConfig}
+NOT_OF = dict.fromkeys(("merges", "config", "batch_size", "validation_tokens", "sample_tokens"), ("translation",))
+HELP_OF = {  # where a task means something else by an option
+    ("translation", "vocab_size"): "learn a vocabulary of this size from both languages (default: 4096)",
+    ("translation", "n_layer"): "layers of the encoder, and of the decoder (default: 3)",
+    ("translation", "n_head"): "attention heads (default: 4)",
+    ("translation", "n_ctx"): "the longest sentence, in tokens; pairs with longer ones are left out (default: 64)",
+    ("translation", "micro_batch"): "pairs that a thread computes at once; 0: as many as make "
+    f"{MICRO_TOKENS} tokens of the source",
+    ("translation", "prompt"): "a sentence to translate at every evaluation",
+}
+METAVARS = {
+    "validation": "FILE",
+    "source_language": "NAME",
+    "target_language": "NAME",
+    "init": "NAME",
+    "config": "FOLDER",
+    "prompt": "TEXT",
+}
 
 
-def make_parser() -> Parser:
-    """Make the reader of the command line."""
+def make_parser(task: str = "language") -> Parser:
+    """Make the reader of the command line, with the options of a task."""
     parser = Parser(
         "python -m numpygpt.train",
-        "Train a GPT-2 on text, from scratch or from a model folder. The same command again goes on with a run\n"
-        "that was interrupted; with more --steps, it makes a finished one longer. Items of the text are separated by\n"
-        "<|endoftext|>, on lines of their own or not, and by the ends of files.",
+        "Train a GPT-2 on text, from scratch or from a model folder; or, with --task translation, an encoder-decoder\n"
+        "on pairs of sentences (--task translation --help shows its options). The same command again goes on with a\n"
+        "run that was interrupted; with more --steps, it makes a finished one longer. Items of a text are separated\n"
+        "by <|endoftext|>, on lines of their own or not, and by the ends of files.",
         "example: python -m numpygpt.train stories.txt --out my-model --merges 3840 --hours 1\n"
-        "         python -m numpygpt.train letters/ --out my-gpt2 --init gpt2 --steps 200 --lr 3e-5 --batch-size 4",
+        "         python -m numpygpt.train letters/ --out my-gpt2 --init gpt2 --steps 200 --lr 3e-5 --batch-size 4\n"
+        "         python -m numpygpt.train --task translation fra-train.tsv --out my-translator --hours 1",
     )
     parser.add_argument(
         "texts",
         metavar="TEXT",
         nargs="+",
-        help="a text file in UTF-8, or a folder with .txt files in it",
+        help="a text file in UTF-8, or a folder with .txt files in it"
+        if task == "language"
+        else "a file with a pair of sentences a line, a tab between them; it may be compressed as .gz",
     )
+    parser.add_argument("--task", choices=TASKS, default="language", help="what to learn (default: language)")
     parser.add_argument("--out", metavar="FOLDER", required=True, help="where the model folder and the run's state go")
     parser.add_argument("--overwrite", action="store_true", help="start anew in a folder that holds something already")
-    for option in dataclasses.fields(TrainingConfig):
+    for option in dataclasses.fields(TASKS[task]):
+        if task in NOT_OF.get(option.name, ()):
+            continue
         kind = str(option.type).split(" ")[0]
         if kind == "bool":
             parser.add_argument(flag(option.name), action="store_true", help=HELP[option.name])
@@ -77,23 +108,26 @@ def make_parser() -> Parser:
                 metavar=METAVARS.get(option.name, "N" if kind == "int" else "X"),
                 type={"int": int, "float": float, "str": str}[kind],
                 default=option.default,
-                help=HELP[option.name] + default,
+                help=HELP_OF.get((task, option.name), HELP[option.name]) + default,
             )
     return parser
 
 
 def main(argv: list[str] | None = None) -> None:
     """Train a model, from the command line."""
-    parser = make_parser()
+    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    first.add_argument("--task", default="language")
+    said = first.parse_known_args(argv)[0].task
+    parser = make_parser(said if said in TASKS else "language")
     arguments = vars(parser.parse_args(argv))
-    texts, out, overwrite = (arguments.pop(name) for name in ("texts", "out", "overwrite"))
+    texts, out, overwrite, task = (arguments.pop(name) for name in ("texts", "out", "overwrite", "task"))
     log = logging.getLogger("numpygpt.train")
     log.setLevel(logging.INFO)
     handler = logging.StreamHandler(sys.stdout)
     log.addHandler(handler)
     try:
         with friendly_exit(parser.prog), logging_redirect_tqdm([log]):
-            train(texts, out, TrainingConfig(**arguments), overwrite=overwrite)
+            train(texts, out, TASKS[task](**arguments), overwrite=overwrite)
     finally:
         log.removeHandler(handler)
 

@@ -70,6 +70,34 @@ class TrainingConfig:
             raise TrainingError("give --merges (of GPT-2's) or --vocab-size (learned from the text), not both")
 
 
+@dataclass(frozen=True)
+class TranslationConfig(TrainingConfig):
+    """The same for a translator: other defaults, after Vaswani et al. 2017, section 5, and options of its own."""
+
+    vocab_size: int | None = None  # None: 4096
+    n_layer: int | None = None  # of the encoder, and of the decoder
+    n_ctx: int | None = None  # the longest sentence
+    lr: float = 1e-3
+    warmup: int = 300
+    weight_decay: float = 0.0
+    beta2: float = 0.98
+    eps: float = 1e-9
+    dropout: float = 0.1
+    label_smoothing: float = 0.1
+    batch_tokens: int = 2500  # source and target tokens a step, instead of batch_size
+    validation: str | None = None  # a file of pairs, held out
+    source_language: str | None = None  # what the model's folder says
+    target_language: str | None = None
+
+    def check(self) -> None:
+        """Refuse numbers that make no sense. Raises TrainingError."""
+        super().check()
+        if not 0 <= self.label_smoothing < 1:
+            raise TrainingError(f"--label-smoothing must be at least 0 and below 1, not {self.label_smoothing}")
+        if self.batch_tokens < 2:
+            raise TrainingError(f"--batch-tokens must be at least 2, not {self.batch_tokens}")
+
+
 def flag(name: str) -> str:
     """Return an option's name as it is typed.
 

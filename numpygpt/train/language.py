@@ -10,6 +10,8 @@ from __future__ import annotations
 import dataclasses
 import logging
 import math
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -25,10 +27,13 @@ from numpygpt.engine import Tokenizer, generate, gpt2
 from numpygpt.engine.threads import parallel_map
 from numpygpt.loss import cross_entropy
 from numpygpt.models import checkpoint
+from numpygpt.models.names import find_or_download
+from numpygpt.models.tokenizer_files import load_tokenizer, save_tokenizer
 from numpygpt.sampling import Sampling
-from numpygpt.train.config import TrainingConfig
-from numpygpt.train.text import Tokens
+from numpygpt.train.config import TrainingConfig, TrainingError, flag
+from numpygpt.train.text import Tokens, load_tokens, make_tokenizer, text_files, write_tokens
 
+SHAPE = {"n_layer": 6, "n_head": 8, "n_embd": 256, "n_ctx": 256}  # of a model that one hour of two cores can train
 log = logging.getLogger("numpygpt.train")
 
 
@@ -74,6 +79,11 @@ class LanguageModel:
         return math.log(self.config.vocab_size)
 
     @property
+    def how_to_use(self) -> str:
+        """The command that tries the model."""
+        return f'python -m numpygpt --model {self.out} "{self.options.prompt or "Once upon a time"}"'
+
+    @property
     def eot_id(self) -> int:
         """The id of `<|endoftext|>`."""
         return self.tokenizer.eot_id
@@ -104,6 +114,59 @@ class LanguageModel:
     def describe(self) -> dict[str, Any]:
         """Return what the state file says of the model."""
         return {"config": dataclasses.asdict(self.config)}
+
+    def __str__(self) -> str:
+        config, n_tokens = self.config, self.options.batch_size * self.config.n_ctx
+        return (
+            f"{config.n_layer} layers, {config.n_head} heads, width {config.n_embd}, {config.vocab_size} tokens, "
+            f"context {config.n_ctx}\n{len(self.tokens)} tokens to learn from, {len(self.held_out)} held out; steps of "
+            f"{n_tokens} tokens"
+        )
+
+
+def begin(texts: Sequence[str], out: Path, options: TrainingConfig) -> LanguageModel:
+    """Make shape, vocabulary and files of tokens. Raises TrainingError where the text does not give them."""
+    files, folder = text_files(texts), out / "training"
+    config, params, tokenizer = begin_with(files, options)
+    save_tokenizer(tokenizer, folder)
+    n_files = f"{len(files)} text file" + ("s" if len(files) > 1 else "")
+    log.info("encoding %s into a vocabulary of %d tokens", n_files, tokenizer.n_vocab)
+    write_tokens(files, tokenizer, folder)
+    return open_again(out, options, config, params)
+
+
+def open_again(
+    out: Path, options: TrainingConfig, config: GPT2Config | dict[str, Any], params: Params | None = None
+) -> LanguageModel:
+    """Open what `begin` has written, for the run that goes on."""
+    config = GPT2Config(**config) if isinstance(config, dict) else config
+    tokenizer = load_tokenizer(out / "training", Tokenizer)
+    tokens, held_out = load_tokens(out / "training", tokenizer, config.n_ctx)
+    return LanguageModel(options, config, tokenizer, tokens, held_out[: options.validation_tokens], out, params)
+
+
+def begin_with(files: Sequence[Path], options: TrainingConfig) -> tuple[GPT2Config, Params | None, Tokenizer]:
+    """Return the model to begin with: `init`, or the shape and vocabulary of a new one."""
+    if options.init is not None:
+        names = ("merges", "vocab_size", "config", *SHAPE)
+        contradicting = [name for name in names if getattr(options, name) is not None]
+        if contradicting:
+            raise TrainingError(
+                f"a model to fine-tune has its shape and vocabulary already: leave out {flag(contradicting[0])}"
+            )
+        folder = find_or_download(options.init)
+        config, params, given = checkpoint.load(folder, tokenizer_class=Tokenizer)
+        if given is None:
+            raise TrainingError(f"{folder} has no tokenizer; put its vocab.json and merges.txt there")
+        return config, params, given
+    tokenizer = make_tokenizer(files, options)
+    shape = SHAPE if options.config is None else dataclasses.asdict(checkpoint.load_config(options.config))
+    said = {name: getattr(options, name) for name in SHAPE if getattr(options, name) is not None}
+    try:
+        config = GPT2Config(**{**shape, **said, "vocab_size": tokenizer.n_vocab})
+    except ValueError as error:
+        raise TrainingError(re.sub("|".join(SHAPE), lambda name: flag(name[0]), str(error))) from None
+    return config, None, tokenizer
 
 
 def draw_batch(tokens: Tokens, step: int, seed: int, batch_size: int, n_ctx: int) -> tuple[Ids, Ids]:

@@ -27,6 +27,7 @@ from numpygpt.train.task import Task
 from numpygpt.train.workers import gradients
 
 STATE = "state.safetensors"
+TIMED = 3  # steps
 log = logging.getLogger("numpygpt.train")
 
 
@@ -41,6 +42,7 @@ class Run:
     step: int = 0
     history: list[dict[str, float]] = field(default_factory=list)  # the rows of loss.csv
     losses: list[float] = field(default_factory=list)  # of the steps since the last row
+    tokens: int = 0  # that were predicted
     seconds: float = 0.0  # that it has taken so far
 
     @classmethod
@@ -58,26 +60,26 @@ class Run:
         """Write the state to one file, which replaces an older one when it is complete."""
         groups = {"params": self.tensors, "first": self.optimizer.first, "second": self.optimizer.second}
         tensors = {f"{group}/{name}": tensor for group in groups for name, tensor in groups[group].items()}
-        said = {name: getattr(self, name) for name in ("request", "step", "history", "losses", "seconds")}
+        said = {name: getattr(self, name) for name in ("request", "step", "history", "losses", "tokens", "seconds")}
         state = said | {"options": dataclasses.asdict(self.options)} | about
         save_file(tensors, folder / STATE, {"state": json.dumps(state)})
 
     @classmethod
-    def load(cls, folder: Path) -> Run:
-        """Read the state that stands in the folder `training/` of a run."""
+    def load(cls, folder: Path, kind: type[TrainingConfig] = TrainingConfig) -> Run:
+        """Read the state that stands in the folder `training/` of a run; `kind` is that of its options."""
         state = read_state(folder)
         stored: dict[str, Tensors] = {"params": {}, "first": {}, "second": {}}
         for key, tensor in load_file(folder / STATE).items():
             group, name = key.split("/", 1)
             stored[group][name] = tensor.copy()
         try:
-            options = TrainingConfig(**state["options"])
+            options = kind(**state["options"])
         except TypeError as error:
             raise TrainingError(f"{folder / STATE} is of another version of this program: {error}") from None
         run = cls(state["request"], options, stored["params"], make_optimizer(options, stored["params"]))
         run.optimizer.first, run.optimizer.second = stored["first"], stored["second"]
         run.step, run.history = state["step"], state["history"]
-        run.losses, run.seconds = state.get("losses", []), state.get("seconds", 0.0)
+        run.losses, run.seconds, run.tokens = state["losses"], state["seconds"], state["tokens"]
         return run
 
 
@@ -120,12 +122,13 @@ def train(run: Run, task: Task, out: Path) -> None:
 def train_step(run: Run, task: Task) -> tuple[float, float]:
     """Learn from one batch; return its loss and the gradients' global norm. Raises TrainingError if it exploded."""
     batch = task.draw(run.step)
-    loss, grads = gradients(task, unflatten(run.tensors), batch, run.step, run.options)
+    loss, grads, n_targets = gradients(task, unflatten(run.tensors), batch, run.step, run.options)
     with np.errstate(all="ignore"):
         norm = global_norm(grads)
         check_health(run, task, loss, norm)
         run.optimizer.update(run.tensors, clip_gradients(grads, norm, run.options.clip), run.step, run.rate(run.step))
     run.losses.append(loss)
+    run.tokens += n_targets
     run.step += 1
     return loss, norm
 
@@ -139,7 +142,7 @@ def evaluate(run: Run, task: Task, out: Path) -> None:
     run.history.append(
         {
             "step": run.step,
-            "tokens": run.step * math.prod(task.draw(0)[0].shape[:2]),
+            "tokens": run.tokens,
             "lr": run.rate(max(0, run.step - 1)),
             "train_loss": sum(run.losses) / len(run.losses) if run.losses else math.nan,
             **measured,
@@ -166,11 +169,13 @@ def check_health(run: Run, task: Task, loss: float, norm: float) -> None:
 
 
 def steps_in(hours: float, run: Run, task: Task) -> int:
-    """Count the steps that fit, after computing the gradients of one and, timed, of another."""
-    for step in range(2):
+    """Count the steps that fit, after computing the gradients of one and, timed, of a few others."""
+    seconds = []
+    for step in range(1 + TIMED):
         started = time.perf_counter()
         gradients(task, unflatten(run.tensors), task.draw(step), step, run.options)
-    return max(1, int(hours * 3600 / (time.perf_counter() - started)))
+        seconds.append(time.perf_counter() - started)
+    return max(1, int(hours * 3600 * TIMED / sum(seconds[1:])))
 
 
 @contextmanager

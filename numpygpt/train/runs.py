@@ -5,27 +5,19 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
-import re
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from numpygpt.arrays import Params
-from numpygpt.config import GPT2Config
-from numpygpt.engine import Tokenizer
 from numpygpt.files import TEMPORARY
-from numpygpt.models import checkpoint
-from numpygpt.models.names import find_or_download, remember_trained
-from numpygpt.models.tokenizer_files import load_tokenizer, save_tokenizer
-from numpygpt.train import loop
-from numpygpt.train.config import TrainingConfig, TrainingError, as_typed, flag
+from numpygpt.models.names import remember_trained
+from numpygpt.train import language, loop, translation
+from numpygpt.train.config import TrainingConfig, TrainingError, TranslationConfig, as_typed
 from numpygpt.train.curve import draw_curve
-from numpygpt.train.language import LanguageModel
 from numpygpt.train.loop import STATE, Run
-from numpygpt.train.text import load_tokens, make_tokenizer, text_files, write_tokens
+from numpygpt.train.task import Task
 
-SHAPE = {"n_layer": 6, "n_head": 8, "n_embd": 256, "n_ctx": 256}  # of a model that one hour of two cores can train
 log = logging.getLogger("numpygpt.train")
 
 
@@ -68,23 +60,21 @@ def train(
         last["validation_loss"],
         last["validation_bits_per_byte"],
     )
-    log.info('  python -m numpygpt --model %s "%s"', out, options.prompt or "Once upon a time")
+    log.info("  %s", task.how_to_use)
     return run
 
 
-def start(texts: Sequence[str], out: Path, options: TrainingConfig) -> tuple[Run, LanguageModel]:
-    """Begin a run: make tokenizer, weights and token files, and settle how many steps and threads there are."""
+def start(texts: Sequence[str], out: Path, options: TrainingConfig) -> tuple[Run, Task]:
+    """Begin a run: make tokenizer, weights and data files, and settle how many steps and threads there are."""
     request, folder = {"texts": list(texts), **dataclasses.asdict(options)}, out / "training"
-    files = text_files(texts)
-    config, params, tokenizer = begin_with(files, options)
     options = dataclasses.replace(options, threads=options.threads or os.cpu_count() or 1)
     with _folder_unless_it_fails(folder):
         (folder / STATE).unlink(missing_ok=True)  # of the run that is overwritten
-        save_tokenizer(tokenizer, folder)
-        log.info("encoding %s into a vocabulary of %d tokens", _count(len(files), "text file"), tokenizer.n_vocab)
-        write_tokens(files, tokenizer, folder)
-        tokens, held_out = load_tokens(folder, tokenizer, config.n_ctx)
-        task = LanguageModel(options, config, tokenizer, tokens, held_out[: options.validation_tokens], out, params)
+        task: Task
+        if isinstance(options, TranslationConfig):
+            task = translation.begin(texts, out, options)
+        else:
+            task = language.begin(texts, out, options)
         run = Run.start(request, options, task)
         if options.hours is not None:
             run.options = dataclasses.replace(options, steps=loop.steps_in(options.hours, run, task))
@@ -92,11 +82,14 @@ def start(texts: Sequence[str], out: Path, options: TrainingConfig) -> tuple[Run
     return run, task
 
 
-def resume(texts: Sequence[str], out: Path, options: TrainingConfig) -> tuple[Run, LanguageModel]:
+def resume(texts: Sequence[str], out: Path, options: TrainingConfig) -> tuple[Run, Task]:
     """Go on with the run in a folder, if it is the one that is asked for and not finished."""
     folder = out / "training"
     request = {"texts": list(texts), **dataclasses.asdict(options)}
-    state, run = loop.read_state(folder), Run.load(folder)
+    state = loop.read_state(folder)
+    if state["request"].keys() != request.keys():
+        raise TrainingError(f"{out} holds a run of another task or version: give another folder, or --overwrite")
+    run = Run.load(folder, type(options))
     is_finished = run.step == run.options.steps
     is_longer = is_finished and options.hours is None and options.steps > run.step
     for name, value in request.items():
@@ -116,55 +109,15 @@ def resume(texts: Sequence[str], out: Path, options: TrainingConfig) -> tuple[Ru
         run.request, run.options = request, dataclasses.replace(run.options, steps=options.steps, hours=None)
         rate = run.rate(run.step)
         log.info("with the learning rate of a run of %d steps, from here on: %.2g now", options.steps, rate)
-    config, tokenizer = GPT2Config(**state["config"]), load_tokenizer(folder, Tokenizer)
-    tokens, held_out = load_tokens(folder, tokenizer, config.n_ctx)
-    return run, LanguageModel(run.options, config, tokenizer, tokens, held_out[: options.validation_tokens], out)
+    if isinstance(run.options, TranslationConfig):
+        return run, translation.open_again(out, run.options, state["config"])
+    return run, language.open_again(out, run.options, state["config"])
 
 
-def begin_with(files: Sequence[Path], options: TrainingConfig) -> tuple[GPT2Config, Params | None, Tokenizer]:
-    """Return the model to begin with: `init`, or the shape and vocabulary of a new one."""
-    if options.init is not None:
-        names = ("merges", "vocab_size", "config", *SHAPE)
-        contradicting = [name for name in names if getattr(options, name) is not None]
-        if contradicting:
-            raise TrainingError(
-                f"a model to fine-tune has its shape and vocabulary already: leave out {flag(contradicting[0])}"
-            )
-        folder = find_or_download(options.init)
-        config, params, given = checkpoint.load(folder, tokenizer_class=Tokenizer)
-        if given is None:
-            raise TrainingError(f"{folder} has no tokenizer; put its vocab.json and merges.txt there")
-        return config, params, given
-    tokenizer = make_tokenizer(files, options)
-    shape = SHAPE if options.config is None else dataclasses.asdict(checkpoint.load_config(options.config))
-    said = {name: getattr(options, name) for name in SHAPE if getattr(options, name) is not None}
-    try:
-        config = GPT2Config(**{**shape, **said, "vocab_size": tokenizer.n_vocab})
-    except ValueError as error:
-        raise TrainingError(re.sub("|".join(SHAPE), lambda name: flag(name[0]), str(error))) from None
-    return config, None, tokenizer
-
-
-def describe(run: Run, task: LanguageModel) -> None:
-    """Say in two lines what is trained on what."""
-    config, options = task.config, run.options
-    log.info(
-        "%.2f M parameters: %s, %s, width %d, %d tokens, context %d",
-        sum(tensor.size for tensor in run.tensors.values()) / 1e6,
-        _count(config.n_layer, "layer"),
-        _count(config.n_head, "head"),
-        config.n_embd,
-        config.vocab_size,
-        config.n_ctx,
-    )
-    log.info(
-        "%d tokens to learn from, %d held out; %s of %d tokens, %s",
-        len(task.tokens),
-        len(task.held_out),
-        _count(options.steps, "step"),
-        options.batch_size * config.n_ctx,
-        _count(options.threads, "thread"),
-    )
+def describe(run: Run, task: Task) -> None:
+    """Say in a few lines what is trained on what."""
+    log.info("%.2f M parameters: %s", sum(tensor.size for tensor in run.tensors.values()) / 1e6, task)
+    log.info("%s, %s", _count(run.options.steps, "step"), _count(run.options.threads, "thread"))
 
 
 @contextmanager

@@ -17,6 +17,10 @@ class Task(Protocol):
     def blind_loss(self) -> float:
         """The loss of blind guessing; a run whose loss is twice that has exploded."""
 
+    @property
+    def how_to_use(self) -> str:
+        """The command that tries the model."""
+
     def initialize(self) -> Params:
         """Return the parameters to begin with."""
 
@@ -34,3 +38,6 @@ class Task(Protocol):
 
     def describe(self) -> dict[str, Any]:
         """Return what the state file says of the model beside its parameters."""
+
+    def __str__(self) -> str:
+        """Say what shape the model has, and how much data."""

@@ -18,8 +18,8 @@ MICRO_TOKENS = 512  # tokens that a thread computes at once: what they need almo
 
 def gradients(
     task: Task, params: Params, batch: tuple[NDArray[Any], ...], step: int, options: TrainingConfig
-) -> tuple[float, Tensors]:
-    """Return the mean loss of a batch over the targets that count, and its gradients by name.
+) -> tuple[float, Tensors, int]:
+    """Return the mean loss of a batch over the targets that count, its gradients by name, and how many these are.
 
     NumPy lets go of Python's lock while it computes, so threads run side by side; as each has a part of the batch
     that fits the cache better, two of them are faster than two cores on each product in turn. The parts and the order
@@ -32,8 +32,7 @@ def gradients(
     def of_share(number: int) -> tuple[float, Tensors, int]:
         loss, total, n_targets = 0.0, dict[str, Any](), 0
         rows = shares[number]
-        for start in range(0, len(rows), size):
-            part = rows[start : start + size]
+        for part in np.array_split(rows, -(-len(rows) // size)):
             drop = Dropout(options.dropout, np.random.default_rng([options.seed, 2, step, int(part[0])]))
             with np.errstate(all="ignore"):  # numbers that overflow show in the loss
                 part_loss, tree, n = task.gradients(params, tuple(array[part] for array in batch), drop)
@@ -45,7 +44,7 @@ def gradients(
         loss, n_targets, total = loss + share_loss, n_targets + n, _add(total, share)
     for gradient in total.values():
         gradient /= max(1, n_targets)
-    return loss / max(1, n_targets), total
+    return loss / max(1, n_targets), total, n_targets
 
 
 def _add(total: Tensors, more: Tensors) -> Tensors:

@@ -1,0 +1,151 @@
+"""The shape of an encoder-decoder: its `config.json`, by Marian's names, and the tensors that it has."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from numpygpt.activations import ACTIVATIONS
+from numpygpt.arrays import Array, Ids, Params, unflatten
+
+SIZES = ("vocab_size", "d_model", "max_position_embeddings", "encoder_layers", "decoder_layers")
+PER_STACK = ("encoder_attention_heads", "decoder_attention_heads", "encoder_ffn_dim", "decoder_ffn_dim")
+
+
+@dataclass(frozen=True)
+class TransformerConfig:
+    """The shape of an encoder-decoder, with the names of its `config.json`.
+
+    A feed-forward layer of 0 is 4 · d_model wide, and what the decoder has of its own is the encoder's where it is 0.
+    A special token's id below 0 counts from the vocabulary's end, as an index does.
+
+    >>> TransformerConfig(vocab_size=4096, d_model=256).eos_token_id
+    4093
+    >>> TransformerConfig(vocab_size=4096, d_model=255)
+    Traceback (most recent call last):
+    ValueError: d_model must be even, for a sine and a cosine of every wavelength, not 255
+    """
+
+    vocab_size: int = 4096
+    d_model: int = 256
+    max_position_embeddings: int = 128  # the longest text, in tokens
+    encoder_layers: int = 3
+    decoder_layers: int = 3
+    encoder_attention_heads: int = 4
+    decoder_attention_heads: int = 0
+    encoder_ffn_dim: int = 0
+    decoder_ffn_dim: int = 0
+    activation_function: str = "relu"
+    scale_embedding: bool = True  # by sqrt(d_model)
+    eos_token_id: int = -3
+    pad_token_id: int = -2
+    decoder_start_token_id: int = -1  # what a target begins with
+
+    def __post_init__(self) -> None:
+        for name in (*SIZES, *PER_STACK[:1]):
+            self._check_size(name)
+        for name, other in zip(PER_STACK[1:], (PER_STACK[0], "", "encoder_ffn_dim"), strict=True):
+            if getattr(self, name) == 0:
+                object.__setattr__(self, name, getattr(self, other) if other else 4 * self.d_model)
+            self._check_size(name)
+        if self.d_model % 2:
+            raise ValueError(f"d_model must be even, for a sine and a cosine of every wavelength, not {self.d_model}")
+        for name in PER_STACK[:2]:
+            if self.d_model % getattr(self, name):
+                raise ValueError(
+                    f"d_model {self.d_model} is not a multiple of {name} {getattr(self, name)}: "
+                    "every head needs the same number of dimensions"
+                )
+        for name in ("eos_token_id", "pad_token_id", "decoder_start_token_id"):
+            value = getattr(self, name)
+            if type(value) is not int or not -self.vocab_size <= value < self.vocab_size:
+                raise ValueError(f"{name} must be a token id from 0 to {self.vocab_size - 1}, not {value!r}")
+            object.__setattr__(self, name, value % self.vocab_size)
+        if self.activation_function not in ACTIVATIONS:
+            raise ValueError(
+                f"activation_function {self.activation_function!r} is not supported; known: {', '.join(ACTIVATIONS)}"
+            )
+
+    def _check_size(self, name: str) -> None:
+        value = getattr(self, name)
+        if type(value) is not int or value < 1:
+            raise ValueError(f"{name} must be a whole number above 0, not {value!r}")
+
+    def check_ids(self, ids: ArrayLike, what: str = "the text") -> Ids:
+        """Return ids [..., n_seq] as an array, if this model can read them.
+
+        Raises TypeError where they are no integers, and ValueError for no ids, an id outside the vocabulary, and more
+        of them than there are positions.
+        """
+        array = np.atleast_1d(ids)
+        if array.size == 0:
+            raise ValueError(f"{what} has no token ids: give at least one, [n_seq] or [batch, n_seq]")
+        if not np.issubdtype(array.dtype, np.integer):
+            raise TypeError(f"token ids must be integers, not {array.dtype}; a tokenizer's encode makes them from text")
+        outside = array[(array < 0) | (array >= self.vocab_size)]
+        if outside.size:
+            raise ValueError(
+                f"token id {outside[0]} is outside the vocabulary of {self.vocab_size} tokens "
+                f"(0 to {self.vocab_size - 1}); encode the text with the tokenizer of this model"
+            )
+        if array.shape[-1] > self.max_position_embeddings:
+            raise ValueError(
+                f"{what} has {array.shape[-1]} tokens, more than the {self.max_position_embeddings} positions of this "
+                "model; shorten it"
+            )
+        return array
+
+
+def parameter_shapes(config: TransformerConfig) -> dict[str, tuple[int, ...]]:
+    """Return the shape of every parameter, by its tensor's name; matrices as the functions take them, [n_in, n_out].
+
+    >>> parameter_shapes(TransformerConfig())["model.decoder.layers.2.fc1.weight"]
+    (256, 1024)
+    >>> sum(math.prod(shape) for shape in parameter_shapes(TransformerConfig()).values())
+    6582272
+    """
+    d = config.d_model
+    shapes: dict[str, tuple[int, ...]] = {"model.shared.weight": (config.vocab_size, d)}
+    stacks = (
+        ("encoder", config.encoder_layers, config.encoder_ffn_dim, ("self_attn",)),
+        ("decoder", config.decoder_layers, config.decoder_ffn_dim, ("self_attn", "encoder_attn")),
+    )
+    for stack, n_layer, n_inner, attentions in stacks:
+        for layer in range(n_layer):
+            place = f"model.{stack}.layers.{layer}"
+            for attention in attentions:
+                for part in ("q_proj", "k_proj", "v_proj", "out_proj"):
+                    shapes |= {f"{place}.{attention}.{part}.weight": (d, d), f"{place}.{attention}.{part}.bias": (d,)}
+                norm = f"{place}.{attention}_layer_norm"
+                shapes |= {f"{norm}.weight": (d,), f"{norm}.bias": (d,)}
+            shapes |= {f"{place}.fc1.weight": (d, n_inner), f"{place}.fc1.bias": (n_inner,)}
+            shapes |= {f"{place}.fc2.weight": (n_inner, d), f"{place}.fc2.bias": (d,)}
+            shapes |= {f"{place}.final_layer_norm.weight": (d,), f"{place}.final_layer_norm.bias": (d,)}
+    return shapes | {"final_logits_bias": (1, config.vocab_size)}
+
+
+def initialize(config: TransformerConfig, seed: int) -> Params:
+    """Draw the weights to begin with.
+
+    Matrices are uniform between ± sqrt(6 / (n_in + n_out)), which keeps the variance on the way forward and back;
+    embeddings are normal, about 1 long; biases are 0, scales 1.
+
+    Source: Glorot & Bengio 2010, "Understanding the difficulty of training deep feedforward neural networks", eq. 16,
+    as the paper's own program did.
+    """
+    rng = np.random.default_rng([seed, 1])
+    tensors: dict[str, Array] = {}
+    for name, shape in parameter_shapes(config).items():
+        if name.endswith("bias"):
+            tensors[name] = np.zeros(shape, np.float32)
+        elif len(shape) == 1:
+            tensors[name] = np.ones(shape, np.float32)
+        elif name == "model.shared.weight":
+            tensors[name] = rng.standard_normal(shape, np.float32) / np.float32(math.sqrt(config.d_model))
+        else:
+            limit = math.sqrt(6 / sum(shape))
+            tensors[name] = rng.uniform(-limit, limit, shape).astype(np.float32)
+    return unflatten(tensors)
