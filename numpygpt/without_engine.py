@@ -1,4 +1,4 @@
-"""What `GPT2` wants of the engine, done by the book: the package works without the engine's folder, slowly."""
+"""What `GPT2` and `Translator` want of the engine, done by the book: the package works without it, slowly."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from numpy.typing import ArrayLike
 
 from numpygpt import generate as book
 from numpygpt.arrays import Array, Params
+from numpygpt.beam_search import beam_search
 from numpygpt.config import GPT2Config
 from numpygpt.gpt2 import gpt2 as book_gpt2
 from numpygpt.stream import CONTEXT_WINDOW, ENDED, MAX_LENGTH, MAX_NEW_TOKENS, Continuation
 from numpygpt.tokenizer import Tokenizer as Tokenizer
+from numpygpt.transformer import transformer as book_transformer
+from numpygpt.transformer_config import TransformerConfig
 
 KVCache = pad_left = None  # only the engine has a cache, and batches of different lengths
 
@@ -67,3 +70,48 @@ def generate(
             else:
                 text.finish_reason = CONTEXT_WINDOW if n_ctx == config.n_ctx else MAX_LENGTH
         yield texts
+
+
+def transformer(source_ids: ArrayLike, target_ids: ArrayLike, params: Params, config: TransformerConfig) -> Array:
+    """Return the logits of the book's `transformer`: -> [..., n_target, n_vocab]."""
+    source, target = config.check_ids(source_ids, "the source"), config.check_ids(target_ids, "the target")
+    heads, pad = config.encoder_attention_heads, config.pad_token_id
+    return book_transformer(source, target, **params, n_head=heads, pad_token_id=pad)
+
+
+def translate(
+    sources: Sequence[Sequence[int]],
+    params: Params,
+    config: TransformerConfig,
+    *,
+    num_beams: int = 1,
+    length_penalty: float = 1.0,
+    max_length: int | None = None,
+) -> list[list[int]]:
+    """Translate as the engine's `translate` does, reading everything anew for each token."""
+
+    longest = config.max_position_embeddings
+
+    def one(source: Sequence[int]) -> list[int]:
+        def model(beams: list[list[int]]) -> Array:
+            targets = [[config.decoder_start_token_id, *ids] for ids in beams]
+            logits = transformer([list(source)] * len(beams), targets, params, config)[:, -1]
+            logits[:, config.pad_token_id] = -np.inf
+            return logits
+
+        return beam_search(
+            model,
+            num_beams=num_beams,
+            eos_token_id=config.eos_token_id,
+            max_new_tokens=min(max_length or longest, longest) - 1,
+            length_penalty=length_penalty,
+        )
+
+    return [one(source) for source in sources]
+
+
+def cross_attention(
+    source: Sequence[int], target: Sequence[int], params: Params, config: TransformerConfig
+) -> list[Array]:
+    """Refuse: the book's attention keeps no weights."""
+    raise ValueError("the picture of attention needs the folder numpygpt/engine")

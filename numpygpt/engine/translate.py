@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from numpygpt.arrays import Params
+from numpygpt.arrays import Array, Params
 from numpygpt.beam_search import Beams
 from numpygpt.engine.transformer import Decoder
+from numpygpt.engine.transformer import transformer as transformer
 from numpygpt.transformer_config import TransformerConfig
 
 
@@ -54,3 +55,15 @@ def translate(
         running = [text for text in running if not text.is_done]
         ids = np.array([[beam[-1]] for text in running for beam in text.ids], np.intp).reshape(-1, 1)
     return [text.best for text in texts]
+
+
+def cross_attention(
+    source: Sequence[int], target: Sequence[int], params: Params, config: TransformerConfig
+) -> list[Array]:
+    """Return how much the decoder looked at each source token when it chose each of the target's.
+
+    source: with its end token, target: without start and end -> [n_layer][n_head, n_target, n_source]
+    """
+    decoder = Decoder(np.array(source), params, config, keep_weights=True)
+    decoder.logits(np.array([config.decoder_start_token_id, *target[:-1]]))
+    return decoder.looked_at

@@ -18,15 +18,16 @@ from numpy.typing import DTypeLike
 
 from numpygpt.arrays import Array, Params, Tensors, flatten, unflatten
 from numpygpt.files import atomic_folder, atomic_write
-from numpygpt.models import formats
+from numpygpt.models import formats, tokenizer_files
 from numpygpt.models.stored import CONFIG, WEIGHTS, CheckpointError, read_json, stored_tensors
-from numpygpt.models.tokenizer_files import save_tokenizer
+from numpygpt.models.tokenizer_json import OtherTokenizerError
 from numpygpt.safetensors import save_file
 from numpygpt.tokenizer import Tokenizer
 from numpygpt.transformer import sines_first
 from numpygpt.transformer_config import TransformerConfig, parameter_shapes
 
 SHARED, BIAS = "model.shared.weight", "final_logits_bias"
+SENTENCEPIECE = ("source.spm", "target.spm", "sentencepiece.bpe.model", "spiece.model")
 COPIES = ("model.encoder.embed_tokens.weight", "model.decoder.embed_tokens.weight", "lm_head.weight")
 POSITIONS = ("model.encoder.embed_positions.weight", "model.decoder.embed_positions.weight")
 REQUIRED: dict[str, Any] = {  # what else a config may say, and the value that this arithmetic has
@@ -110,6 +111,44 @@ def load(folder: str | os.PathLike[str], dtype: DTypeLike = np.float32) -> tuple
     return config, unflatten(tensors)
 
 
+def load_tokenizer(folder: str | os.PathLike[str], config: TransformerConfig) -> Tokenizer | None:
+    """Read a folder's tokenizer if it is a byte-level BPE; None where it is another kind's, or there is none.
+
+    Raises ValueError where its files are damaged or have more tokens than the model.
+    """
+    from numpygpt.engine.bpe import Tokenizer as Fast
+
+    folder = Path(folder).expanduser()
+    if not (folder / "tokenizer.json").is_file():
+        return None
+    try:
+        tokenizer = tokenizer_files.load_tokenizer(folder, Fast, n_rows=config.vocab_size)
+    except OtherTokenizerError:
+        return None
+    if max(tokenizer.vocab.values(), default=0) >= config.vocab_size:
+        raise CheckpointError(f"{folder}: the tokenizer has {tokenizer.n_vocab} tokens, the model {config.vocab_size}")
+    if config.eos_token_id not in tokenizer.suffix:
+        tokenizer.suffix = [*tokenizer.suffix, config.eos_token_id]
+    return tokenizer
+
+
+def why_no_tokenizer(folder: Path | None) -> str:
+    """Say why a model reads ids alone, and no text."""
+    if folder is None:
+        return "the model was made without a tokenizer; its logits work"
+    found = [name for name in SENTENCEPIECE if (folder / name).is_file()]
+    if found:
+        return (
+            f"{folder}: its tokenizer is SentencePiece ({', '.join(found)}), which this package has not: ids alone work"
+        )
+    if (folder / "tokenizer.json").is_file():
+        try:
+            tokenizer_files.load_tokenizer(folder)
+        except OtherTokenizerError as error:
+            return f"{error}: ids alone work"
+    return f"{folder} has no tokenizer.json: ids alone work"
+
+
 def _drop_copies(tensors: Tensors, config: TransformerConfig, folder: Path) -> None:
     """Leave out what old files hold besides: the table under other names, and the encoding of positions."""
     for name in COPIES:
@@ -180,4 +219,6 @@ def save(
                 file.write(json.dumps(content, indent=2).encode() + b"\n")
         save_file(stored, beside / WEIGHTS, {"format": "pt"}, dtype=dtype)
         if tokenizer is not None:
-            save_tokenizer(tokenizer, beside, pad_token="<|pad|>", model_max_length=config.max_position_embeddings)
+            tokenizer_files.save_tokenizer(
+                tokenizer, beside, pad_token="<|pad|>", model_max_length=config.max_position_embeddings
+            )
