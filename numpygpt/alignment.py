@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import pairwise
 
 import numpy as np
 
@@ -81,13 +82,7 @@ def align(source: Sequence[int], target: Sequence[int], weights: Array, tokenize
 
 def _words(ids: Sequence[int], tokenizer: Tokenizer) -> tuple[list[str], list[tuple[int, int]]]:
     """Return the words of some tokens, and from where to where each goes. No token belongs to two words."""
-    lengths = [len(tokenizer.token_bytes(token_id)) for token_id in ids]
-    words, spans, token = [], [], 0
-    for word in tokenizer.split(tokenizer.decode(ids)):
-        first, n_bytes = token, len(word.encode())
-        while token < len(ids) and n_bytes > 0:
-            n_bytes -= lengths[token]
-            token += 1
-        words.append(word.strip() or word)
-        spans.append((first, token))
-    return words, spans
+    ends = np.cumsum([0, *(len(tokenizer.token_bytes(token_id)) for token_id in ids)])  # of tokens, in bytes
+    words = list(tokenizer.split(tokenizer.decode(ids)))
+    borders = np.searchsorted(ends, np.cumsum([0, *(len(word.encode()) for word in words)])).tolist()
+    return [word.strip() or word for word in words], list(pairwise(borders))

@@ -108,23 +108,21 @@ def parameter_shapes(config: TransformerConfig) -> dict[str, tuple[int, ...]]:
     6582272
     """
     d = config.d_model
+    attention = {f"{part}_proj": (d, d) for part in ("q", "k", "v", "out")}
+    norm: tuple[int, ...] = (d,)
     shapes: dict[str, tuple[int, ...]] = {"model.shared.weight": (config.vocab_size, d)}
-    stacks = (
+    for stack, n_layer, n_inner, kinds in (
         ("encoder", config.encoder_layers, config.encoder_ffn_dim, ("self_attn",)),
         ("decoder", config.decoder_layers, config.decoder_ffn_dim, ("self_attn", "encoder_attn")),
-    )
-    for stack, n_layer, n_inner, attentions in stacks:
-        for layer in range(n_layer):
-            place = f"model.{stack}.layers.{layer}"
-            for attention in attentions:
-                for part in ("q_proj", "k_proj", "v_proj", "out_proj"):
-                    shapes |= {f"{place}.{attention}.{part}.weight": (d, d), f"{place}.{attention}.{part}.bias": (d,)}
-                norm = f"{place}.{attention}_layer_norm"
-                shapes |= {f"{norm}.weight": (d,), f"{norm}.bias": (d,)}
-            shapes |= {f"{place}.fc1.weight": (d, n_inner), f"{place}.fc1.bias": (n_inner,)}
-            shapes |= {f"{place}.fc2.weight": (n_inner, d), f"{place}.fc2.bias": (d,)}
-            shapes |= {f"{place}.final_layer_norm.weight": (d,), f"{place}.final_layer_norm.bias": (d,)}
-    return shapes | {"final_logits_bias": (1, config.vocab_size)}
+    ):
+        layer = {f"{kind}.{name}": shape for kind in kinds for name, shape in attention.items()}
+        layer = {**layer, **{f"{kind}_layer_norm": norm for kind in kinds}}
+        layer = {**layer, "fc1": (d, n_inner), "fc2": (n_inner, d), "final_layer_norm": norm}
+        for number in range(n_layer):
+            for name, shape in layer.items():
+                shapes[f"model.{stack}.layers.{number}.{name}.weight"] = shape
+                shapes[f"model.{stack}.layers.{number}.{name}.bias"] = shape[-1:]
+    return {**shapes, "final_logits_bias": (1, config.vocab_size)}
 
 
 def initialize(config: TransformerConfig, seed: int) -> Params:

@@ -89,7 +89,6 @@ def translate(
     max_length: int | None = None,
 ) -> list[list[int]]:
     """Translate as the engine's `translate` does, reading everything anew for each token."""
-
     longest = config.max_position_embeddings
 
     def one(source: Sequence[int]) -> list[int]:

@@ -168,10 +168,10 @@ class Attention:
     def forward(self, a: Arrays) -> Array:
         if self.p == 0:
             return attention(**a, causal=True, scale=0.7)
-        return backward.forward_attention(**a, scale=0.7, drop=self.drop())[0]
+        return backward.forward_attention(**a, scale=0.7, drop=self.drop(), mask_of_last=layers.causal_mask(4))[0]
 
     def gradient(self, dy: Array, a: Arrays) -> Arrays:
-        _, saved = backward.forward_attention(**a, scale=0.7, drop=self.drop())
+        _, saved = backward.forward_attention(**a, scale=0.7, drop=self.drop(), mask_of_last=layers.causal_mask(4))
         return dict(zip("qkv", backward.attention(dy, saved, **a, scale=0.7), strict=True))
 
     def torch(self, a: dict[str, Any]) -> Any:
@@ -230,22 +230,30 @@ class MLP:
 
 class CrossEntropy:
     targets = np.array([1, 0, 4])
+    smoothing = 0.0
 
     def shapes(self, lead: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
         return {"logits": (3, 5)}
 
     def forward(self, a: Arrays) -> Array:
-        return np.array([cross_entropy(a["logits"], self.targets).sum()])
+        every = np.array([cross_entropy(a["logits"], np.full(3, token)) for token in range(5)])  # [n_vocab, n_rows]
+        losses = cross_entropy(a["logits"], self.targets)
+        return np.array([((1 - self.smoothing) * losses + self.smoothing * every.mean(axis=0)).sum()])
 
     def gradient(self, dy: Array, a: Arrays) -> Arrays:
-        loss, dlogits = backward.cross_entropy(a["logits"].copy(), self.targets)
+        loss, dlogits = backward.cross_entropy(a["logits"].copy(), self.targets, self.smoothing)
         assert loss == pytest.approx(float(self.forward(a)[0]), rel=1e-6)
         return {"logits": dy * dlogits}
 
     def torch(self, a: dict[str, Any]) -> Any:
         import torch
 
-        return torch_functions().cross_entropy(a["logits"], torch.tensor(self.targets), reduction="sum")[None]
+        options = {"reduction": "sum", "label_smoothing": self.smoothing}
+        return torch_functions().cross_entropy(a["logits"], torch.tensor(self.targets), **options)[None]
+
+
+class SmoothedCrossEntropy(CrossEntropy):
+    smoothing = 0.1
 
 
 CASES = [
@@ -263,4 +271,5 @@ CASES = [
     MultiHeadAttention,
     MLP,
     CrossEntropy,
+    SmoothedCrossEntropy,
 ]

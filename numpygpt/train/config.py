@@ -118,3 +118,12 @@ def as_typed(name: str, value: object) -> str:
     if value is None or value is False:
         return f"no {flag(name)}"
     return flag(name) if value is True else f"{flag(name)} {value}"
+
+
+def count(number: int, noun: str) -> str:
+    """Return how many there are, in words.
+
+    >>> count(1, "layer"), count(2, "layer")
+    ('1 layer', '2 layers')
+    """
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

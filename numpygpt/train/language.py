@@ -11,7 +11,7 @@ import dataclasses
 import logging
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -30,7 +30,7 @@ from numpygpt.models import checkpoint
 from numpygpt.models.names import find_or_download
 from numpygpt.models.tokenizer_files import load_tokenizer, save_tokenizer
 from numpygpt.sampling import Sampling
-from numpygpt.train.config import TrainingConfig, TrainingError, flag
+from numpygpt.train.config import TrainingConfig, TrainingError, count, flag
 from numpygpt.train.text import Tokens, load_tokens, make_tokenizer, text_files, write_tokens
 
 SHAPE = {"n_layer": 6, "n_head": 8, "n_embd": 256, "n_ctx": 256}  # of a model that one hour of two cores can train
@@ -118,19 +118,21 @@ class LanguageModel:
     def __str__(self) -> str:
         config, n_tokens = self.config, self.options.batch_size * self.config.n_ctx
         return (
-            f"{config.n_layer} layers, {config.n_head} heads, width {config.n_embd}, {config.vocab_size} tokens, "
-            f"context {config.n_ctx}\n{len(self.tokens)} tokens to learn from, {len(self.held_out)} held out; steps of "
-            f"{n_tokens} tokens"
+            f"{count(config.n_layer, 'layer')}, {count(config.n_head, 'head')}, width {config.n_embd}, "
+            f"{config.vocab_size} tokens, context {config.n_ctx}\n"
+            f"{len(self.tokens)} tokens to learn from, {len(self.held_out)} held out, {n_tokens} a step"
         )
 
 
-def begin(texts: Sequence[str], out: Path, options: TrainingConfig) -> LanguageModel:
+def begin(
+    texts: Sequence[str], out: Path, options: TrainingConfig, before_writing: Callable[[], None]
+) -> LanguageModel:
     """Make shape, vocabulary and files of tokens. Raises TrainingError where the text does not give them."""
     files, folder = text_files(texts), out / "training"
     config, params, tokenizer = begin_with(files, options)
+    before_writing()
     save_tokenizer(tokenizer, folder)
-    n_files = f"{len(files)} text file" + ("s" if len(files) > 1 else "")
-    log.info("encoding %s into a vocabulary of %d tokens", n_files, tokenizer.n_vocab)
+    log.info("encoding %s into a vocabulary of %d tokens", count(len(files), "text file"), tokenizer.n_vocab)
     write_tokens(files, tokenizer, folder)
     return open_again(out, options, config, params)
 

@@ -79,7 +79,7 @@ class Run:
         run = cls(state["request"], options, stored["params"], make_optimizer(options, stored["params"]))
         run.optimizer.first, run.optimizer.second = stored["first"], stored["second"]
         run.step, run.history = state["step"], state["history"]
-        run.losses, run.seconds, run.tokens = state["losses"], state["seconds"], state["tokens"]
+        run.losses, run.seconds, run.tokens = state.get("losses", []), state.get("seconds", 0.0), state.get("tokens", 0)
         return run
 
 

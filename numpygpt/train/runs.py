@@ -13,7 +13,7 @@ from pathlib import Path
 from numpygpt.files import TEMPORARY
 from numpygpt.models.names import remember_trained
 from numpygpt.train import language, loop, translation
-from numpygpt.train.config import TrainingConfig, TrainingError, TranslationConfig, as_typed
+from numpygpt.train.config import TrainingConfig, TrainingError, TranslationConfig, as_typed, count
 from numpygpt.train.curve import draw_curve
 from numpygpt.train.loop import STATE, Run
 from numpygpt.train.task import Task
@@ -55,7 +55,7 @@ def train(
     log.info(
         "%s: %s in %s; validation loss %.4f nats per token, %.4f bits per byte",
         out,
-        _count(run.step, "step"),
+        count(run.step, "step"),
         f"{run.seconds / 60:.1f} minutes" if run.seconds < 5400 else f"{run.seconds / 3600:.1f} hours",
         last["validation_loss"],
         last["validation_bits_per_byte"],
@@ -68,13 +68,16 @@ def start(texts: Sequence[str], out: Path, options: TrainingConfig) -> tuple[Run
     """Begin a run: make tokenizer, weights and data files, and settle how many steps and threads there are."""
     request, folder = {"texts": list(texts), **dataclasses.asdict(options)}, out / "training"
     options = dataclasses.replace(options, threads=options.threads or os.cpu_count() or 1)
+
+    def forget_the_old_run() -> None:
+        (folder / STATE).unlink(missing_ok=True)
+
     with _folder_unless_it_fails(folder):
-        (folder / STATE).unlink(missing_ok=True)  # of the run that is overwritten
         task: Task
         if isinstance(options, TranslationConfig):
-            task = translation.begin(texts, out, options)
+            task = translation.begin(texts, out, options, forget_the_old_run)
         else:
-            task = language.begin(texts, out, options)
+            task = language.begin(texts, out, options, forget_the_old_run)
         run = Run.start(request, options, task)
         if options.hours is not None:
             run.options = dataclasses.replace(options, steps=loop.steps_in(options.hours, run, task))
@@ -116,8 +119,9 @@ def resume(texts: Sequence[str], out: Path, options: TrainingConfig) -> tuple[Ru
 
 def describe(run: Run, task: Task) -> None:
     """Say in a few lines what is trained on what."""
-    log.info("%.2f M parameters: %s", sum(tensor.size for tensor in run.tensors.values()) / 1e6, task)
-    log.info("%s, %s", _count(run.options.steps, "step"), _count(run.options.threads, "thread"))
+    shape, data = str(task).split("\n")
+    log.info("%.2f M parameters: %s", sum(tensor.size for tensor in run.tensors.values()) / 1e6, shape)
+    log.info("%s; %s, %s", data, count(run.options.steps, "step"), count(run.options.threads, "thread"))
 
 
 @contextmanager
@@ -140,7 +144,3 @@ def _clear_leftovers(out: Path) -> None:
             shutil.rmtree(leftover)
         else:
             leftover.unlink()
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -40,4 +40,4 @@ class Task(Protocol):
         """Return what the state file says of the model beside its parameters."""
 
     def __str__(self) -> str:
-        """Say what shape the model has, and how much data."""
+        """Say, in two lines, what shape the model has and how much data there is."""

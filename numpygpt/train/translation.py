@@ -1,15 +1,11 @@
-"""The translator: files of sentence pairs -> a folder with an encoder-decoder.
-
-A file holds a pair a line: the source, a tab, the target. What is held out is a file of its own, or every 100th source
-sentence with all its translations.
-"""
+"""The translator: files of sentence pairs -> a folder with an encoder-decoder."""
 
 from __future__ import annotations
 
 import dataclasses
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,29 +24,11 @@ from numpygpt.models import marian
 from numpygpt.models.tokenizer_files import load_tokenizer, save_tokenizer
 from numpygpt.safetensors import load_file, save_file
 from numpygpt.sentences import normalize, normalize_case
-from numpygpt.tokenizer import END_OF_TEXT
-from numpygpt.train.config import TrainingError, TranslationConfig
-from numpygpt.train.text import HELD_OUT_EVERY
+from numpygpt.train.config import TrainingError, TranslationConfig, count
 from numpygpt.transformer_config import TransformerConfig, initialize
 
-SPECIAL = (END_OF_TEXT, "<|pad|>", "<|startoftext|>")  # the last three ids
-PAIRS = {"train": "train.safetensors", "validation": "validation.safetensors"}
-NO_TARGET = -1
+FILES = ("train.safetensors", "validation.safetensors")
 log = logging.getLogger("numpygpt.train")
-
-Lines = list[tuple[str, str]]
-
-
-class Pairs(NamedTuple):
-    """Sentence pairs as ids, one after the other, each with its end token; pair i is at [starts[i]:starts[i + 1]]."""
-
-    source: Ids
-    source_starts: NDArray[np.int64]
-    target: Ids
-    target_starts: NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return len(self.source_starts) - 1
 
 
 class Epoch(NamedTuple):
@@ -159,17 +137,20 @@ class Translation:
         return self.tokenizer.decode(token_id for token_id in ids if token_id != self.eos_id)
 
     def __str__(self) -> str:
-        config = self.config
+        config, options = self.config, self.options
         return (
-            f"{config.encoder_layers} + {config.decoder_layers} layers, {config.encoder_attention_heads} heads, width "
-            f"{config.d_model}, {config.vocab_size} tokens\n{len(self.pairs)} pairs to learn from, "
-            f"{len(self.held_out)} held out; steps of about {self.options.batch_tokens} tokens"
+            f"{config.encoder_layers} + {count(config.decoder_layers, 'layer')}, "
+            f"{count(config.encoder_attention_heads, 'head')}, width {config.d_model}, {config.vocab_size} tokens\n"
+            f"{len(self.pairs)} pairs to learn from, {len(self.held_out)} held out, about {options.batch_tokens} "
+            "tokens a step"
         )
 
 
-def begin(texts: Sequence[str], out: Path, options: TranslationConfig) -> Translation:
+def begin(
+    texts: Sequence[str], out: Path, options: TranslationConfig, before_writing: Callable[[], None]
+) -> Translation:
     """Make shape, vocabulary and files of pairs. Raises TrainingError where the text does not give them."""
-    lines, held_out = _read(texts, options)
+    lines, held_out = read_parts(texts, options)
     begin_with = None
     if options.init is not None:
         from numpygpt.models.names import find_or_download
@@ -190,12 +171,13 @@ def begin(texts: Sequence[str], out: Path, options: TranslationConfig) -> Transl
             )
         except ValueError as error:
             raise TrainingError(str(error)) from None
+    encoded = [encode(part, tokenizer, config.max_position_embeddings) for part in (lines, held_out)]
+    before_writing()
     folder = out / "training"
     save_tokenizer(tokenizer, folder)
-    for name, part in (("train", lines), ("validation", held_out)):
-        pairs = encode(part, tokenizer, config.max_position_embeddings, name)
+    for name, pairs in zip(FILES, encoded, strict=True):
         tensors = {field: np.asarray(value) for field, value in pairs._asdict().items()}
-        save_file(tensors, folder / PAIRS[name], {})
+        save_file(tensors, folder / name, {})
     return open_again(out, options, config, begin_with)
 
 
@@ -204,112 +186,9 @@ def open_again(
 ) -> Translation:
     """Open what `begin` has written, for the run that goes on."""
     folder = out / "training"
-    train, validation = (Pairs(**load_file(folder / name)) for name in PAIRS.values())
+    train, validation = (Pairs(**load_file(folder / name)) for name in FILES)
     config = TransformerConfig(**config) if isinstance(config, dict) else config
     return Translation(options, config, load_tokenizer(folder, Tokenizer), train, validation, out, begin_with)
-
-
-def _read(texts: Sequence[str], options: TranslationConfig) -> tuple[Lines, Lines]:
-    """Read the pairs to learn from and those held out."""
-    lines = [line for text in texts for line in read_pairs(Path(text))]
-    if options.validation is not None:
-        held_out = read_pairs(Path(options.validation))
-    else:
-        sources = list(dict.fromkeys(source for source, _ in lines))
-        chosen = set(sources[HELD_OUT_EVERY - 1 :: HELD_OUT_EVERY])
-        held_out = [line for line in lines if line[0] in chosen]
-        lines = [line for line in lines if line[0] not in chosen]
-    if not lines or not held_out:
-        raise TrainingError(
-            f"{', '.join(texts)}: {len(lines)} pairs to learn from and {len(held_out)} held out; give more"
-        )
-    return lines, held_out
-
-
-def read_pairs(path: Path) -> Lines:
-    """Read a file of pairs, also one that is compressed as `.gz`, in the form that the model will see.
-
-    Raises TrainingError, naming the line, where one is no pair; what follows a second tab is left out.
-    """
-    import gzip
-
-    if not path.is_file():
-        raise TrainingError(f"{path}: there is no such file")
-    try:
-        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-        text = data.decode("utf-8-sig")
-    except (OSError, EOFError) as error:
-        raise TrainingError(f"{path} cannot be read: {error}") from None
-    except UnicodeDecodeError:
-        raise TrainingError(f"{path} is not UTF-8 text; convert it first") from None
-    pairs = []
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip():
-            continue
-        parts = [normalize(part) for part in line.split("\t")[:2]]
-        if len(parts) < 2 or not all(parts):
-            raise TrainingError(f"{path}, line {number}: expected a sentence, a tab and its translation")
-        pairs.append((normalize_case(parts[0]), parts[1]))
-    return pairs
-
-
-def make_tokenizer(lines: Lines, vocab_size: int) -> Tokenizer:
-    """Learn one vocabulary for both languages; every text ends with `<|endoftext|>`."""
-    text = "\n".join(part for line in lines for part in line)
-    merges = Tokenizer.train(text, vocab_size - len(SPECIAL) + 1).merges
-    first = 256 + len(merges)
-    special = {name: first + i for i, name in enumerate(SPECIAL)}
-    return Tokenizer(merges, special_tokens=special, suffix=[first])
-
-
-def encode(lines: Lines, tokenizer: Tokenizer, longest: int, name: str) -> Pairs:
-    """Turn pairs into ids, leaving out those of more than `longest` tokens on a side, and say how many."""
-    ids = [(tokenizer.encode(source), tokenizer.encode(target)) for source, target in lines]
-    fitting = [pair for pair in ids if max(map(len, pair)) <= longest]
-    if n_left_out := len(ids) - len(fitting):
-        log.info("%s: left out %d pairs of more than %d tokens", name, n_left_out, longest)
-    if not fitting:
-        raise TrainingError(f"no pair has at most {longest} tokens on either side: give a larger --n-ctx")
-    sides = []
-    for side in zip(*fitting, strict=True):
-        starts = np.cumsum([0, *map(len, side)])
-        sides += [np.array([token_id for ids in side for token_id in ids], np.int32), starts]
-    return Pairs(*sides)
-
-
-def cut_batches(pairs: Pairs, tokens: int, rng: np.random.Generator) -> list[NDArray[np.intp]]:
-    """Share out all pairs to batches of about so many tokens, those of like length together, in a random order.
-
-    Within a batch all targets have one length, as good as always, and sources nearly one: so little of it is padding.
-    """
-    n_source, n_target = np.diff(pairs.source_starts), np.diff(pairs.target_starts)
-    order = rng.permutation(len(pairs))
-    order = order[np.lexsort((n_source[order], n_target[order]))]
-    width = n_source[order] + n_target[order]
-    batches, start, widest = [], 0, 0
-    for end, n in enumerate(width.tolist()):
-        widest = max(widest, n)
-        if (end + 1 - start) * widest > tokens and end > start:
-            batches.append(order[start:end])
-            start, widest = end, n
-    batches.append(order[start:])
-    return [batches[i] for i in rng.permutation(len(batches))]
-
-
-def make_batch(pairs: Pairs, chosen: NDArray[np.intp], config: TransformerConfig) -> tuple[Ids, Ids, Ids]:
-    """Lay pairs into arrays: the sources, filled up with padding, what the decoder reads, and what it shall say."""
-    source = _pad(pairs.source, pairs.source_starts, chosen, config.pad_token_id)
-    target = _pad(pairs.target, pairs.target_starts, chosen, config.pad_token_id)
-    read = np.full_like(target, config.decoder_start_token_id)
-    read[:, 1:] = np.where(target[:, 1:] == config.pad_token_id, config.pad_token_id, target[:, :-1])
-    return source, read, np.where(target == config.pad_token_id, NO_TARGET, target)
-
-
-def _pad(ids: Ids, starts: NDArray[np.int64], chosen: NDArray[np.intp], pad_token_id: int) -> Ids:
-    lengths = starts[chosen + 1] - starts[chosen]
-    column = np.arange(lengths.max())
-    place = np.minimum(starts[chosen][:, None] + column, len(ids) - 1)
-    return np.where(column < lengths[:, None], ids[place], pad_token_id).astype(np.intp)
 
 
 def validation_loss(params: Params, config: TransformerConfig, pairs: Pairs) -> float:

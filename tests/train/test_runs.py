@@ -59,7 +59,7 @@ def test_a_run_leaves_a_model_folder_and_its_loss_curve(
     assert lines[0] == "encoding 1 text file into a vocabulary of 257 tokens"
     assert lines[1] == "120 items of text"
     assert lines[2].endswith(": 1 layer, 2 heads, width 16, 257 tokens, context 16")
-    assert re.search(r"; 4 steps of 48 tokens, \d+ threads?$", lines[3])
+    assert re.search(r" tokens to learn from, 31 held out, 48 a step; 4 steps, \d+ threads?$", lines[3])
     assert f"step 4: validation loss {loss:.4f} nats per token, {bits:.4f} bits per byte" in lines
     assert re.search(rf"out: 4 steps in 0\.\d minutes; validation loss {loss:.4f} nats per token", lines[-2])
     assert lines[-1] == f'  python -m numpygpt --model {tmp_path / "out"} "Once upon a time"'
