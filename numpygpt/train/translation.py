@@ -25,6 +25,7 @@ from numpygpt.models.tokenizer_files import load_tokenizer, save_tokenizer
 from numpygpt.safetensors import load_file, save_file
 from numpygpt.sentences import normalize, normalize_case
 from numpygpt.train.config import TrainingError, TranslationConfig, count
+from numpygpt.train.pairs import Pairs, cut_batches, encode, make_batch, make_tokenizer, read_parts
 from numpygpt.transformer_config import TransformerConfig, initialize
 
 FILES = ("train.safetensors", "validation.safetensors")
