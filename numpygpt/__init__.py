@@ -6,6 +6,7 @@
 """
 
 from numpygpt.activations import gelu_exact as gelu_exact
+from numpygpt.beam_search import beam_search as beam_search
 from numpygpt.config import GPT2Config as GPT2Config
 from numpygpt.gpt2 import gpt2 as gpt2
 from numpygpt.gpt2 import transformer_block as transformer_block
@@ -29,4 +30,7 @@ from numpygpt.pretrained import pad_left as pad_left
 from numpygpt.sampling import Sampling as Sampling
 from numpygpt.trace import trace as trace
 from numpygpt.transformer import sinusoidal_encoding as sinusoidal_encoding
+from numpygpt.transformer import transformer as transformer
+from numpygpt.transformer_config import TransformerConfig as TransformerConfig
+from numpygpt.translator import Translator as Translator
 from numpygpt.version import __version__ as __version__

@@ -11,7 +11,6 @@ from collections.abc import Callable
 import numpy as np
 
 from numpygpt.arrays import Array
-from numpygpt.layers import softmax
 
 
 class Beams:
@@ -81,8 +80,9 @@ def beam_search(
     max_new_tokens: int,
     length_penalty: float = 1.0,
 ) -> list[int]:
-    """Write the likeliest text that beam search finds. `model` turns beginnings [num_beams][n_seq] into the logits of
-    the token after each, [num_beams, n_vocab].
+    """Write the likeliest text that beam search finds.
+
+    `model` turns beginnings [num_beams][n_seq] into log-probabilities of the token after each, [num_beams, n_vocab].
 
     >>> first = np.log([0.4, 0.6, 1e-9])  # the better first word leads to worse second ones
     >>> second = {0: np.log([0.01, 0.01, 0.98]), 1: np.log([0.35, 0.35, 0.3])}
@@ -93,5 +93,5 @@ def beam_search(
     """
     beams = Beams(num_beams, eos_token_id, max_new_tokens, length_penalty)
     while not beams.is_done:
-        beams.step(np.log(softmax(model(beams.ids))))
+        beams.step(model(beams.ids))
     return beams.best

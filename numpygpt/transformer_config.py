@@ -12,6 +12,7 @@ from numpygpt.activations import ACTIVATIONS
 from numpygpt.arrays import Array, Ids, Params, unflatten
 
 SIZES = ("vocab_size", "d_model", "max_position_embeddings", "encoder_layers", "decoder_layers")
+Shape = tuple[int, ...]
 PER_STACK = ("encoder_attention_heads", "decoder_attention_heads", "encoder_ffn_dim", "decoder_ffn_dim")
 
 
@@ -99,7 +100,7 @@ class TransformerConfig:
         return array
 
 
-def parameter_shapes(config: TransformerConfig) -> dict[str, tuple[int, ...]]:
+def parameter_shapes(config: TransformerConfig) -> dict[str, Shape]:
     """Return the shape of every parameter, by its tensor's name; matrices as the functions take them, [n_in, n_out].
 
     >>> parameter_shapes(TransformerConfig())["model.decoder.layers.2.fc1.weight"]
@@ -109,13 +110,13 @@ def parameter_shapes(config: TransformerConfig) -> dict[str, tuple[int, ...]]:
     """
     d = config.d_model
     attention = {f"{part}_proj": (d, d) for part in ("q", "k", "v", "out")}
-    norm: tuple[int, ...] = (d,)
-    shapes: dict[str, tuple[int, ...]] = {"model.shared.weight": (config.vocab_size, d)}
+    norm: Shape = (d,)
+    shapes: dict[str, Shape] = {"model.shared.weight": (config.vocab_size, d)}
     for stack, n_layer, n_inner, kinds in (
         ("encoder", config.encoder_layers, config.encoder_ffn_dim, ("self_attn",)),
         ("decoder", config.decoder_layers, config.decoder_ffn_dim, ("self_attn", "encoder_attn")),
     ):
-        layer = {f"{kind}.{name}": shape for kind in kinds for name, shape in attention.items()}
+        layer: dict[str, Shape] = {f"{kind}.{name}": shape for kind in kinds for name, shape in attention.items()}
         layer = {**layer, **{f"{kind}_layer_norm": norm for kind in kinds}}
         layer = {**layer, "fc1": (d, n_inner), "fc2": (n_inner, d), "final_layer_norm": norm}
         for number in range(n_layer):

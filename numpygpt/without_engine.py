@@ -13,6 +13,7 @@ from numpygpt.arrays import Array, Params
 from numpygpt.beam_search import beam_search
 from numpygpt.config import GPT2Config
 from numpygpt.gpt2 import gpt2 as book_gpt2
+from numpygpt.layers import softmax
 from numpygpt.stream import CONTEXT_WINDOW, ENDED, MAX_LENGTH, MAX_NEW_TOKENS, Continuation
 from numpygpt.tokenizer import Tokenizer as Tokenizer
 from numpygpt.transformer import transformer as book_transformer
@@ -94,9 +95,11 @@ def translate(
     def one(source: Sequence[int]) -> list[int]:
         def model(beams: list[list[int]]) -> Array:
             targets = [[config.decoder_start_token_id, *ids] for ids in beams]
-            logits = transformer([list(source)] * len(beams), targets, params, config)[:, -1]
-            logits[:, config.pad_token_id] = -np.inf
-            return logits
+            log_probabilities = np.log(
+                softmax(transformer([list(source)] * len(beams), targets, params, config)[:, -1])
+            )
+            log_probabilities[:, config.pad_token_id] = -np.inf
+            return log_probabilities
 
         return beam_search(
             model,

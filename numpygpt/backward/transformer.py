@@ -11,7 +11,6 @@ from typing import NamedTuple
 import numpy as np
 
 from numpygpt import layers
-from numpygpt import transformer as book
 from numpygpt.arrays import Array, Ids, Params, Tensors
 from numpygpt.backward import forward
 from numpygpt.backward.activations import ACTIVATIONS
@@ -30,6 +29,7 @@ from numpygpt.backward.layers import (
     token_embedding,
 )
 from numpygpt.backward.loss import output_layer
+from numpygpt.transformer import padding_mask, sines_first
 from numpygpt.transformer_config import TransformerConfig
 
 
@@ -37,7 +37,7 @@ def forward_embed(ids: Ids, weight: Array, config: TransformerConfig, drop: Drop
     """`transformer.embed`, with dropout: ids [..., n_seq] -> y [..., n_seq, n_embd], dropout's mask."""
     y = layers.token_embedding(ids, weight)
     y *= _scale(config)
-    y += book.sines_first(*y.shape[-2:])
+    y += sines_first(*y.shape[-2:])
     mask = drop.mask(y)
     return dropout(y, mask), mask
 
@@ -237,7 +237,7 @@ def transformer(
     """
     drop, activation = drop or Dropout(), ACTIVATIONS[config.activation_function]
     model, shared = params["model"], params["model"]["shared"]["weight"]
-    source_mask = book.padding_mask(source_ids, config.pad_token_id)
+    source_mask = padding_mask(source_ids, config.pad_token_id)
     n_heads = config.encoder_attention_heads, config.decoder_attention_heads
     memory, source_drop = forward_embed(source_ids, shared, config, drop)
     encoder, decoder = [], []

@@ -42,9 +42,9 @@ def translate(
     ids = np.full((len(running) * num_beams, 1), config.decoder_start_token_id)
     while running:
         logits = decoder.logits(ids)[:, -1]
-        logits[:, config.pad_token_id] = -np.inf
         logits -= logits.max(axis=-1, keepdims=True)
         log_probabilities = logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
+        log_probabilities[:, config.pad_token_id] = -np.inf
         chosen = []
         for number, text in enumerate(running):
             first = number * num_beams

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from urllib.parse import unquote
 
+from numpygpt.arrays import flatten
 from numpygpt.command_line import Parser, friendly_exit, number
-from numpygpt.models import cache, checkpoint
+from numpygpt.config import GPT2Config
+from numpygpt.models import cache, checkpoint, marian
 from numpygpt.models.cache import COMMAND, installed, size
 from numpygpt.models.names import find_embedded, find_or_download, trained
 from numpygpt.models.repos import EMBEDDED, OFFICIAL, HubError, ModelNameError
 from numpygpt.models.stored import find_tensors
+from numpygpt.transformer_config import TransformerConfig
 
 
 def list_models() -> None:
@@ -34,10 +37,15 @@ def list_models() -> None:
 def show(name: str) -> None:
     """Print the shape of a model, on disk by its name or in a folder of its own, and where it is."""
     folder = find_or_download(name)
-    config = checkpoint.load_config(folder)
-    tensors = find_tensors(folder, config)
+    config: GPT2Config | TransformerConfig
+    if marian.is_marian(folder):
+        config, params = marian.load(folder)
+        sizes = [tensor.size for tensor in flatten(params).values()]
+    else:
+        config = checkpoint.load_config(folder)
+        sizes = [file[stored].size for file, stored in find_tensors(folder, config).values()]
     print(f"{name}: {folder}")
-    print(f"{sum(file[stored].size for file, stored in tensors.values()):,} parameters in {len(tensors)} tensors")
+    print(f"{sum(sizes):,} parameters in {len(sizes)} tensors")
     for option, value in vars(config).items():
         print(f"  {option}: {value}")
 
@@ -108,7 +116,7 @@ def main(argv: list[str] | None = None) -> None:
         "                  float32, aligned; `transformers` opens the result as well. FROM may also be\n"
         "                  a safetensors file, or nanoGPT's, with --n-head where no config.json says it\n"
         "  remove NAME     delete a model, or what there is of an interrupted download",
-        f"NAME is {', '.join(OFFICIAL)}, or OWNER/NAME[@REVISION] of any GPT-2 on the hub.\n\n"
+        f"NAME is {', '.join(OFFICIAL)}, or OWNER/NAME[@REVISION] of any GPT-2 or Marian on the hub.\n\n"
         f"examples: {COMMAND} download gpt2\n"
         '          python -m numpygpt --model gpt2 "Alan Turing theorized that"\n'
         f"          {COMMAND} convert downloads/gpt2 gpt2-converted\n\n"

@@ -88,7 +88,7 @@ def installed() -> list[Installed]:
             snapshot = find(name.replace("--", "/", 1)) if kind == "models" else None
         except ModelNameError:
             continue
-        if snapshot and _read(snapshot / CONFIG).get("model_type") == "gpt2":
+        if snapshot and _read(snapshot / CONFIG).get("model_type") in ("gpt2", "marian"):
             repo = parse_name(name.replace("--", "/", 1)).name
             models[repo] = Installed(short(repo), snapshot, bytes_of(snapshot), ours=False)
     for folder in subfolders(cache_dir() / MODELS):

@@ -49,6 +49,8 @@ def load_config(folder: str | os.PathLike[str]) -> GPT2Config:
             message += f"; if its tensors are a GPT-2's, run python -m numpygpt.models convert {folder} NEW-FOLDER"
         raise FileNotFoundError(message)
     options = read_json(path)
+    if options.get("model_type") == "marian":
+        raise CheckpointError(f"{path}: this is a translator; use python -m numpygpt.translate --model {folder}")
     if options.get("model_type") != "gpt2":
         raise CheckpointError(f"{path}: model_type is {options.get('model_type')!r}; only 'gpt2' models can be loaded")
     for name, harmless in REFUSED.items():

@@ -35,7 +35,7 @@ from typing import NoReturn
 import requests
 from tqdm import tqdm
 
-from numpygpt.models import cache, checkpoint, formats
+from numpygpt.models import cache, checkpoint, formats, marian
 from numpygpt.models.cache import CONFIG, PARTIAL, SOURCE, size
 from numpygpt.models.connection import (
     MAX_TEXT_BYTES,
@@ -98,12 +98,18 @@ def _install(model: Model, hub: Connection, progress: bool) -> Path:
     folder = _own_folder(cache.make_folder(PARTIAL, model.key), hub.commit)
     try:
         fetch(hub, config, folder)
-        checkpoint.load_config(folder)  # before half a gigabyte of another architecture is fetched
+        is_marian = marian.is_marian(folder)
+        (marian if is_marian else checkpoint).load_config(
+            folder
+        )  # before half a gigabyte of another architecture is fetched
         _fetch_all(hub, [config, *_plan(hub, folder)], folder, progress)
-        hub.say(f"{short(model.name)}: converting to aligned float32, once")
         converted = folder / "converted"
         cache.delete(converted)  # of a process that was killed
-        checkpoint.convert(folder, converted)
+        if is_marian:
+            marian.copy(folder, converted)
+        else:
+            hub.say(f"{short(model.name)}: converting to aligned float32, once")
+            checkpoint.convert(folder, converted)
     except HubError:
         raise
     except ValueError as error:  # the files came as the hub has them, but are no model of ours
@@ -169,8 +175,8 @@ def _plan(hub: Connection, folder: Path) -> list[Remote]:
     vocabulary = [] if "vocab.json" in hub.model.pins else [hub.look_up_optional("tokenizer.json")]
     if not any(vocabulary):  # tokenizer.json counts where it is there, but the official models' old files are pinned
         vocabulary = [hub.look_up_optional(name) for name in ("vocab.json", "merges.txt")]
-    if not any(vocabulary):  # one of another kind is fetched as well, so that nobody takes GPT-2's for it
-        vocabulary = [hub.look_up_optional(name) for name in OTHER_KINDS]
+    if not vocabulary[-1]:  # one of another kind is fetched as well, so that nobody takes GPT-2's for it
+        vocabulary += [hub.look_up_optional(name) for name in OTHER_KINDS]
     texts = [file for file in [*vocabulary, *map(hub.look_up_optional, OPTIONAL)] if file]
     if weights := hub.look_up_optional(WEIGHTS):
         return [*texts, weights]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,6 @@ from numpygpt.transformer import sines_first
 from numpygpt.transformer_config import TransformerConfig, parameter_shapes
 
 SHARED, BIAS = "model.shared.weight", "final_logits_bias"
-SENTENCEPIECE = ("source.spm", "target.spm", "sentencepiece.bpe.model", "spiece.model")
 COPIES = ("model.encoder.embed_tokens.weight", "model.decoder.embed_tokens.weight", "lm_head.weight")
 POSITIONS = ("model.encoder.embed_positions.weight", "model.decoder.embed_positions.weight")
 REQUIRED: dict[str, Any] = {  # what else a config may say, and the value that this arithmetic has
@@ -90,6 +90,12 @@ def load_config(folder: str | os.PathLike[str]) -> TransformerConfig:
         raise CheckpointError(f"{path}: {error}") from None
 
 
+def is_marian(folder: str | os.PathLike[str]) -> bool:
+    """Whether a folder's config says that it is a translator."""
+    path = Path(folder).expanduser() / CONFIG
+    return path.is_file() and read_json(path).get("model_type") == "marian"
+
+
 def load(folder: str | os.PathLike[str], dtype: DTypeLike = np.float32) -> tuple[TransformerConfig, Params]:
     """Load a folder's config and parameters, cast to `dtype`.
 
@@ -109,6 +115,16 @@ def load(folder: str | os.PathLike[str], dtype: DTypeLike = np.float32) -> tuple
     tensors.setdefault(BIAS, np.zeros((1, config.vocab_size), dtype))
     _check(tensors, config, str(folder))
     return config, unflatten(tensors)
+
+
+def copy(source: str | os.PathLike[str], destination: str | os.PathLike[str]) -> TransformerConfig:
+    """Copy a folder's files as they are, once they have been found right. Raises what `load` raises."""
+    config, _ = load(source)
+    with atomic_folder(destination) as beside:
+        for path in Path(source).expanduser().iterdir():
+            if path.is_file() and path.suffix in (".json", ".safetensors", ".spm", ".model"):
+                shutil.copyfile(path, beside / path.name)
+    return config
 
 
 def load_tokenizer(folder: str | os.PathLike[str], config: TransformerConfig) -> Tokenizer | None:
@@ -136,17 +152,13 @@ def why_no_tokenizer(folder: Path | None) -> str:
     """Say why a model reads ids alone, and no text."""
     if folder is None:
         return "the model was made without a tokenizer; its logits work"
-    found = [name for name in SENTENCEPIECE if (folder / name).is_file()]
-    if found:
-        return (
-            f"{folder}: its tokenizer is SentencePiece ({', '.join(found)}), which this package has not: ids alone work"
-        )
-    if (folder / "tokenizer.json").is_file():
-        try:
-            tokenizer_files.load_tokenizer(folder)
-        except OtherTokenizerError as error:
-            return f"{error}: ids alone work"
-    return f"{folder} has no tokenizer.json: ids alone work"
+    if found := [name for name in tokenizer_files.SENTENCEPIECE if (folder / name).is_file()]:
+        kind = f"its tokenizer is SentencePiece ({', '.join(found)}), not byte-level BPE"
+    elif (folder / "tokenizer.json").is_file():
+        kind = "its tokenizer.json is of another kind than byte-level BPE"
+    else:
+        kind = "it has no tokenizer.json"
+    return f"{folder}: {kind}, so it takes no text; its logits, of ids, work"
 
 
 def _drop_copies(tensors: Tensors, config: TransformerConfig, folder: Path) -> None:

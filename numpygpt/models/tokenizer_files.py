@@ -15,7 +15,8 @@ from numpygpt.tokenizer import ALPHABET, BYTES, END_OF_TEXT, LETTERS, Tokenizer
 
 T = TypeVar("T", bound=Tokenizer)
 
-OTHER_KINDS = ("vocab.txt", "spiece.model", "tokenizer.model", "sentencepiece.bpe.model")  # WordPiece, SentencePiece
+SENTENCEPIECE = ("spiece.model", "tokenizer.model", "sentencepiece.bpe.model", "source.spm", "target.spm")
+OTHER_KINDS = ("vocab.txt", *SENTENCEPIECE)  # vocab.txt: WordPiece
 OUR_CLASSES = ("GPT2Tokenizer", "PreTrainedTokenizer", "TokenizersBackend")  # the last two say nothing of the kind
 
 
