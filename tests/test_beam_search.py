@@ -36,8 +36,8 @@ def test_with_all_beginnings_in_view_it_finds_the_best_text(seed: int, length_pe
 
     def score(text: tuple[int, ...]) -> float:
         tokens = [*text, END] if len(text) < longest - 1 else list(text)  # the last end is forced, and costs nothing
-        total = sum(table[text[:i]][token] for i, token in enumerate(tokens))
-        return float(total) / (len(text) + 1) ** length_penalty
+        total = float(sum(table[text[:i]][token] for i, token in enumerate(tokens)))
+        return total / float((len(text) + 1) ** length_penalty)
 
     found = beam_search(
         lambda beams: np.array([table[tuple(ids)] for ids in beams]),

@@ -12,15 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "numpygpt"
-FRONT_DOORS = {
-    "__init__",
-    "__main__",
-    "pretrained",
-    "loss",
-    "tokenize",
-    "translate",
-    "translator",
-}  # may import folders
+FRONT_DOORS = {"__init__", "__main__", "pretrained", "loss", "tokenize", "translate", "translator"}  # import folders
 OLD_COMMANDS = {"hub", "checkpoint"}  # which say what the new ones are
 ARROWS = {  # a folder, and what it may import besides itself and the book
     "engine": set(),

@@ -11,7 +11,7 @@ from random_models import REFERENCE
 from random_transformers import SHAPES, marian_logits, marian_model, random_pairs, random_transformer
 
 from numpygpt import sinusoidal_encoding
-from numpygpt.arrays import unflatten
+from numpygpt.arrays import flatten, unflatten
 from numpygpt.layers import MASKED
 from numpygpt.safetensors import load_file
 from numpygpt.transformer import decoder_layer, embed, encoder_layer, padding_mask, sines_first, transformer
@@ -40,7 +40,7 @@ def test_sinusoidal_encoding_turns_a_shift_into_a_rotation() -> None:
 def test_the_padding_mask_hides_the_padding_alone() -> None:
     mask = padding_mask([[4, 9, 9], [9, 4, 4]], pad_token_id=9)
     assert mask.shape == (2, 1, 1, 3)
-    np.testing.assert_array_equal(mask.reshape(2, 3), np.float32([[0, MASKED, MASKED], [MASKED, 0, 0]]))
+    np.testing.assert_array_equal(mask.reshape(2, 3), np.array([[0, MASKED, MASKED], [MASKED, 0, 0]], np.float32))
 
 
 def test_padding_changes_nothing() -> None:
@@ -112,14 +112,15 @@ def test_the_config_fills_in_what_is_left_out_and_refuses_nonsense() -> None:
     config = TransformerConfig(vocab_size=100, d_model=8, encoder_attention_heads=2, encoder_ffn_dim=5)
     assert (config.decoder_attention_heads, config.decoder_ffn_dim) == (2, 5)
     assert (config.eos_token_id, config.pad_token_id, config.decoder_start_token_id) == (97, 98, 99)
-    for options, message in [
+    mistakes: list[tuple[dict[str, Any], str]] = [
         ({"vocab_size": 0}, "vocab_size must be a whole number above 0, not 0"),
         ({"d_model": 2.0}, r"d_model must be a whole number above 0, not 2\.0"),
         ({"d_model": 9, "encoder_attention_heads": 3}, "d_model must be even"),
         ({"d_model": 8, "decoder_attention_heads": 3}, "d_model 8 is not a multiple of decoder_attention_heads 3"),
         ({"eos_token_id": 100}, "eos_token_id must be a token id from 0 to 99, not 100"),
         ({"activation_function": "sine"}, "activation_function 'sine' is not supported; known: "),
-    ]:
+    ]
+    for options, message in mistakes:
         with pytest.raises(ValueError, match=message):
             TransformerConfig(**{"vocab_size": 100, **options})
     with pytest.raises(ValueError, match="the source has 129 tokens, more than the 128 positions"):
@@ -133,7 +134,7 @@ def test_the_config_fills_in_what_is_left_out_and_refuses_nonsense() -> None:
 def test_the_weights_to_begin_with_keep_the_variance() -> None:
     config = TransformerConfig(vocab_size=300, d_model=64)
     params = initialize(config, seed=1)
-    assert {name: x.shape for name, x in flattened(params).items()} == parameter_shapes(config)
+    assert {name: x.shape for name, x in flatten(params).items()} == parameter_shapes(config)
     fc1 = params["model"]["encoder"]["layers"][0]["fc1"]["weight"]
     assert np.abs(fc1).max() <= math.sqrt(6 / (64 + 256))
     assert fc1.std() == pytest.approx(math.sqrt(2 / (64 + 256)), rel=0.05)
@@ -141,10 +142,4 @@ def test_the_weights_to_begin_with_keep_the_variance() -> None:
     again, other = initialize(config, seed=1), initialize(config, seed=2)
     np.testing.assert_array_equal(again["model"]["shared"]["weight"], params["model"]["shared"]["weight"])
     assert not np.array_equal(other["model"]["shared"]["weight"], params["model"]["shared"]["weight"])
-    assert unflatten(flattened(params)).keys() == params.keys()
-
-
-def flattened(params: Any) -> Any:
-    from numpygpt.arrays import flatten
-
-    return flatten(params)
+    assert unflatten(flatten(params)).keys() == params.keys()
