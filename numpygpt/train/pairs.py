@@ -54,7 +54,7 @@ def read_parts(texts: Sequence[str], options: TranslationConfig) -> tuple[Lines,
         lines = [line for line in lines if line[0] not in chosen]
     if not lines or not held_out:
         raise TrainingError(
-            f"{', '.join(texts)}: {len(lines)} pairs to learn from and {len(held_out)} held out; give more"
+            f"{', '.join(texts)}: {count(len(lines), 'pair')} to learn from and {len(held_out)} held out; give more"
         )
     return lines, held_out
 
