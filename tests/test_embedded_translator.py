@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -99,9 +100,9 @@ def test_the_command_answers_without_a_model_named() -> None:
 
 def test_a_name_looks_at_itself(translator: Translator) -> None:
     """What alignment means, where it is certain: a name is the same in both languages."""
-    for text in ("Tom likes apples.", "I saw Mary yesterday.", "Is Boston a big city?"):
+    for text in ("Tom likes apples.", "I think Tom is in the garden.", "Is Boston a big city?"):
         alignment = translator.align(text)
-        [name] = {"Tom", "Mary", "Boston"} & set(alignment.target)
+        [name] = {"Tom", "Boston"} & set(alignment.target)
         row = alignment.weights[alignment.target.index(name)]
         assert alignment.source[int(row.argmax())] == name, f"{alignment}"
 
@@ -130,6 +131,7 @@ def test_the_scores_are_those_of_the_weights(translator: Translator) -> None:
     test = group(read(corpus / "fra-test.tsv"))
     far = far_sentences(list(test), read(corpus / "fra-train.tsv.gz"))
     for name, beams in (("english-french, greedy", 1), ("english-french, 4 beams", 4)):
-        found = scores(lambda texts, n=beams: translator.translate(texts, num_beams=n), test, far)  # type: ignore[misc]
+        translate: Any = partial(translator.translate, num_beams=beams)
+        found = scores(translate, test, far)
         for metric, value in found.items():
             assert value == pytest.approx(stored[name][metric], abs=0.1)  # another BLAS may break a tie differently
