@@ -98,8 +98,9 @@ class Translator:
     ) -> str | list[str]:
         """Translate a text, or each of a list. One beam is the greedy choice: quicker, and a little worse.
 
-        Quotes, blanks and case are first brought to the form that training has shown. A text longer than the model
-        has positions is cut where sentences end, with a warning in the log.
+        Quotes, blanks and case are first brought to the form that training has shown, and sentences are translated one
+        by one. A sentence longer than the model has positions is cut near its middle. A text that is longer as a whole
+        is said to be translated in parts, by a warning in the log.
 
         Raises ValueError for fewer beams than one and for half a character (a lone surrogate).
         """
@@ -128,7 +129,7 @@ class Translator:
         """Translate a text, and say how much each word of the translation looked at each word of the text.
 
         The weights are those of the decoder's last cross-attention, the mean of its heads, where it chose the word.
-        Raises ValueError for an empty text, and for one that is longer than the model has positions.
+        Raises ValueError for an empty text, and for one of several sentences.
         """
         pieces = self._pieces(text)
         if len(pieces) != 1:
@@ -138,17 +139,13 @@ class Translator:
         return align(pieces[0][:-1], target, weights, self.tokenizer)
 
     def _pieces(self, text: str) -> list[list[int]]:
-        """Turn a text into ids, as one piece if it fits, and none if it is empty."""
-        text, longest = normalize_case(normalize(text)), self.config.max_position_embeddings
-        if not text:
-            return []
-        ids = self.tokenizer.encode(text)
-        if len(ids) <= longest:
-            return [ids]
-        log.warning("%d tokens are more than the %d that fit: translated in parts", len(ids), longest)
+        """Turn a text into ids, a piece for every sentence: it was single ones that the model has learned from."""
         pieces: list[list[int]] = []
-        for sentence in split_sentences(text):
+        for sentence in split_sentences(normalize(text)):
             pieces += self._cut(normalize_case(sentence))
+        n_tokens, longest = sum(map(len, pieces)), self.config.max_position_embeddings
+        if n_tokens > longest:
+            log.warning("%d tokens are more than the %d that fit: translated in parts", n_tokens, longest)
         return pieces
 
     def _cut(self, sentence: str) -> Iterator[list[int]]:
