@@ -9,16 +9,15 @@ import doctest
 import importlib
 import json
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from numpygpt import GPT2, layer_norm
+from numpygpt import GPT2
 from numpygpt.engine import generate
-from tutorials.figures import FOLDER, NAMES, checksum, page11_alignment, rounded
+from tutorials.figures import FOLDER, NAMES, checksum, rounded
 from tutorials.refresh import refresh
 
 PAGES = sorted(FOLDER.parent.glob("*.md"))
@@ -144,61 +143,3 @@ def test_page_12_quotes_the_paper() -> None:
     )
     accuracy = [figures["LAMBADA acc"] for figures in published["paper_table_3"]["rows"].values()]
     assert " | ".join(map(str, accuracy)) in page
-
-
-# ---- Page 11: the original Transformer
-
-
-@pytest.mark.filterwarnings("ignore:enable_nested_tensor")
-@pytest.mark.parametrize("pre_norm", [False, True], ids=["post-norm", "pre-norm"])
-def test_the_transformer_of_page_11_is_pytorchs(pre_norm: bool) -> None:
-    """The page's own functions, with random weights in double precision."""
-    torch = pytest.importorskip("torch")
-    page = page11_alignment.names_of(page11_alignment.PAGE, until="words = ")
-    n_embd, n_head, n_layer = 24, 3, 2
-    options = {"dropout": 0.0, "batch_first": True, "norm_first": pre_norm, "dtype": torch.float64}
-    torch.manual_seed(0)
-    peer = torch.nn.Transformer(n_embd, n_head, n_layer, n_layer, 4 * n_embd, activation="relu", **options).eval()
-    if not pre_norm:  # the paper has no layer norm after its stacks; PyTorch puts one there
-        peer.encoder.norm = peer.decoder.norm = None
-    for parameter in peer.parameters():
-        torch.nn.init.normal_(parameter, std=0.3)
-
-    def attention_of(module: Any) -> dict[str, Any]:
-        weights, biases = (array.detach().numpy() for array in (module.in_proj_weight, module.in_proj_bias))
-        parts = zip("qkv", np.split(weights.T, 3, axis=1), np.split(biases, 3), strict=True)
-        return {name: {"weight": w, "bias": b} for name, w, b in parts} | {"c_proj": linear_of(module.out_proj)}
-
-    def linear_of(module: Any) -> dict[str, Any]:
-        return {"weight": module.weight.detach().numpy().T, "bias": module.bias.detach().numpy()}
-
-    def layer_of(module: Any, norms: Sequence[str]) -> dict[str, Any]:
-        layer = {
-            "attn": attention_of(module.self_attn),
-            "mlp": {"c_fc": linear_of(module.linear1), "c_proj": linear_of(module.linear2)},
-        }
-        for name in norms:
-            norm = getattr(module, name.replace("ln_", "norm"))
-            layer[name] = {"weight": norm.weight.detach().numpy(), "bias": norm.bias.detach().numpy()}
-        return layer
-
-    rng = np.random.default_rng(0)
-    source, target = rng.normal(size=(7, n_embd)), rng.normal(size=(5, n_embd))
-    encoded, decoded = source, target
-    for module in peer.encoder.layers:
-        layer = layer_of(module, ["ln_1", "ln_2"])
-        encoded = page["encoder_layer"](encoded, **layer, n_head=n_head, pre_norm=pre_norm)
-    if pre_norm:
-        encoded = layer_norm(encoded, **linear_of(peer.encoder.norm))
-    for module in peer.decoder.layers:
-        layer = layer_of(module, ["ln_1", "ln_2", "ln_3"]) | {"cross": attention_of(module.multihead_attn)}
-        decoded = page["decoder_layer"](decoded, encoded, **layer, n_head=n_head, pre_norm=pre_norm)
-    if pre_norm:
-        decoded = layer_norm(decoded, **linear_of(peer.decoder.norm))
-    with torch.no_grad():
-        expected = peer(
-            torch.from_numpy(source)[None],
-            torch.from_numpy(target)[None],
-            tgt_mask=torch.nn.Transformer.generate_square_subsequent_mask(len(target), dtype=torch.float64),
-        )
-    np.testing.assert_allclose(decoded, expected[0].numpy(), rtol=0, atol=1e-10)
