@@ -29,6 +29,7 @@ EVERYDAY = {  # words that are not the term, most of the time
     "Step": "the pages count their own",
 }
 EXEMPT = {  # a term and a page before the one that explains it
+    ("Alignment", 5): "of arrays in memory",
     ("Bit", 5): "a binary digit",
     ("Heat map", 2): "in the description of a picture",
     ("Loss", 5): "of published figures",
