@@ -1,0 +1,59 @@
+"""The command `python -m numpygpt.look`: a page that shows what goes on inside a model when it reads a prompt."""
+
+from __future__ import annotations
+
+import sys
+import webbrowser
+from pathlib import Path
+
+from numpygpt.__main__ import read_prompt
+from numpygpt.command_line import Parser, friendly_exit, number
+from numpygpt.look.page import look
+from numpygpt.look.server import serve
+from numpygpt.models.names import default_model
+from numpygpt.pretrained import GPT2
+
+PORT = 8000
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the command."""
+    parser = Parser(
+        "python -m numpygpt.look",
+        "Write a page that shows what goes on inside a model when it reads a prompt: tokens, attention, residual\n"
+        "stream, neurons and the next token. It is one file, which needs no network.",
+        'examples: python -m numpygpt.look --open "The little boat went to the"\n'
+        '          python -m numpygpt.look --serve --open "Tom had a dog. Tom liked his"',
+    )
+    parser.add_argument("text", nargs="*", metavar="TEXT", help="the prompt; without one, reads standard input")
+    parser.add_argument("-m", "--model", metavar="NAME", help="a model folder, or a name: stories, gpt2 ...")
+    parser.add_argument("--out", metavar="FILE", default="look.html", help="the file to write (default: look.html)")
+    parser.add_argument("--open", action="store_true", help="show it in the browser")
+    parser.add_argument(
+        "--serve",
+        type=number(int, 0),
+        metavar="PORT",
+        nargs="?",
+        const=PORT,
+        help=f"write no file but answer a browser on this machine, which can ask for other prompts and switch off heads"
+        f" and MLPs, until Ctrl-C; 0: any free port (default: {PORT})",
+    )
+    options = parser.parse_args(argv)
+    if not options.text and (sys.stdin is None or sys.stdin.isatty()):
+        parser.error('give a prompt, such as "The little boat went to the"')
+    if options.serve is not None and options.serve > 65535:
+        parser.error(f"--serve {options.serve}: a port is a number up to 65535")
+    with friendly_exit(parser.prog):
+        text = read_prompt(options.text)
+        model = GPT2.from_pretrained(default_model() if options.model is None else options.model)
+        if options.serve is not None:
+            serve(model, text, options.serve, ready=webbrowser.open if options.open else None)
+            return
+        look(model, text).save(options.out)
+        print(f"{options.out}: written", flush=True)
+        if options.open:
+            webbrowser.open(Path(options.out).absolute().as_uri())
+
+
+if __name__ == "__main__":
+    main()
