@@ -21,7 +21,8 @@ HABITS = {  # name: the sign on the map of a head that has it
     "the same token before": "S",
     "what followed this token before": "I",  # induction
 }
-MARKED_SHARE, MARKED_TIMES = 0.25, 2  # a head has a habit if it gives so much attention, and so many times an even one's
+MARKED_SHARE = 0.25  # of its attention that a head with a habit gives at least, and
+MARKED_TIMES = 2  # so many times what an even head gives
 N_LENS = 5  # tokens that the logit lens names
 N_NEURONS, N_PUSHED = 8, 6  # neurons of a layer at a position, and tokens that each makes likelier or less likely
 ROWS = 512  # neurons whose effect on the vocabulary is computed at once
@@ -29,7 +30,7 @@ ROWS = 512  # neurons whose effect on the vocabulary is computed at once
 
 def unembedding(params: Params) -> Array:
     """Return the output matrix: [n_vocab, n_embd]."""
-    matrix: Array = params.get("lm_head", params["wte"])["weight"]
+    matrix: Array = params["lm_head" if "lm_head" in params else "wte"]["weight"]
     return matrix
 
 
@@ -87,7 +88,7 @@ def stream(kept: Kept, targets: Ids, params: Params, config: GPT2Config) -> dict
     direction = (matrix[targets] - matrix.mean(axis=0)) * params["ln_f"]["weight"] / spread  # [n_seq, n_embd]
 
     def push(part: Array) -> Array:
-        return ((part - part.mean(axis=-1, keepdims=True)) * direction).sum(axis=-1)
+        return np.asarray(((part - part.mean(axis=-1, keepdims=True)) * direction).sum(axis=-1))
 
     head_push = []
     for layer in layers:
@@ -124,13 +125,15 @@ def lens(kept: Kept, params: Params, config: GPT2Config) -> dict[str, Any]:
 
 
 def neurons(kept: Kept, params: Params, config: GPT2Config) -> dict[str, Any]:
-    """Return the strongest neurons of each layer at every position, and which tokens each makes likelier or less likely.
+    """Return the strongest neurons of each layer at every position, and which tokens each pushes up and down.
 
     A neuron adds its row of the MLP's `c_proj` to the stream, times its activation, so the row's logits through the
     final layer norm's weight say in which direction it pushes. Source: Geva et al. 2021, "Transformer Feed-Forward
     Layers Are Key-Value Memories" (arXiv:2012.14913).
     """
-    strongest, layers, numbers, activations, rows = [], [], [], [], []
+    strongest, activations, rows = [], [], []
+    layers: list[int] = []
+    numbers: list[int] = []  # of neurons, within their layers
     for layer in range(config.n_layer):
         active = kept[f"h.{layer}.mlp.activation"]  # [n_seq, n_inner]
         best = largest(np.abs(active), N_NEURONS)

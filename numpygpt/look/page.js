@@ -55,7 +55,8 @@ function half(bits) {
 
 const token = (id) => model.vocabulary[id];
 const word = (position) => token(view.ids[position]);
-const percent = (share) => (share > 0 && share < 0.001 ? "<0.1 %" : `${(100 * share).toFixed(share < 0.0995 ? 1 : 0)} %`);
+const percent = (share) => (share > 0 && share < 0.001 ? "<0.1%" : `${(100 * share).toFixed(share < 0.0995 ? 1 : 0)}%`);
+const fixed = (value, digits) => value.toFixed(digits).replace(/^-(0\.?0*)$/, "$1").replace("-", "−");
 const signed = (value) => (value < 0 ? "−" : "+") + Math.abs(value).toFixed(1);
 const blockName = (layer) => `h.${layer}`;
 
@@ -130,11 +131,18 @@ const draw = (name, attributes = {}, ...children) =>
 const write = (x, y, text, kind = "", more = {}) => draw("text", { x, y, class: kind, ...more }, text);
 const tokenSpan = (text) => make("span", { class: "token" }, text);
 
-function figure(id, height, label, { width = byId(id).clientWidth, role = "img" } = {}) {
-  const svg = draw("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role, "aria-label": label });
+/* Pictures are drawn for letters of 13 px and enlarged with the page's own, so that they can be read on a projector. */
+const zoom = () => parseFloat(getComputedStyle(document.documentElement).fontSize) / 15;
+const room = (id) => Math.max(240, byId(id).clientWidth / zoom());
+function figure(id, height, label, { width = room(id), role = "img" } = {}) {
+  const svg = draw("svg", { role, "aria-label": label });
   byId(id).replaceChildren(svg);
-  return svg;
+  return setSize(svg, width, height);
 }
+function setSize(svg, width, height) {
+  return fill(svg, { width: width * zoom(), height: height * zoom(), viewBox: `0 0 ${width} ${height}` }, []);
+}
+const widthOf = (svg) => svg.viewBox.baseVal.width;
 
 const pen = document.createElement("canvas").getContext("2d");
 function textWidth(text, size = 13) {
@@ -215,6 +223,9 @@ function drawStrip() {
   const buttons = view.ids.map((id, position) =>
     make("button", { type: "button", class: "token", ...item(position === state.position, `${token(id)}, token ${position}`) }, token(id)));
   byId("strip").replaceChildren(...buttons);
+  const strip = byId("strip").getBoundingClientRect();
+  const button = buttons[state.position].getBoundingClientRect();
+  if (button.top < strip.top || button.bottom > strip.bottom) byId("strip").scrollTop += button.top - strip.top - strip.height / 2;
   for (const element of document.querySelectorAll(".token.at")) element.textContent = word(state.position);
 }
 
@@ -243,26 +254,17 @@ function drawSummary() {
 /* ---- 1 Tokens */
 
 function drawMerges() {
-  const svg = figure("merges", 10, "The tokens with their ids, and how the chosen word was merged");
-  const width = svg.width.baseVal.value;
-  let y = flow(svg, view.ids.map((id, i) => ({ text: token(id), below: String(id), chosen: i === state.position })), 1, 1, width);
-  const steps = wordAt(state.position);
-  if (steps) {
-    svg.append(write(1, y + 24, "The word at the chosen token: its bytes, then merge by merge", "strong"));
-    y += 36;
-    steps.forEach((parts, step) => {
-      svg.append(write(1, y + 16, step ? `merge ${step}` : "bytes", "quiet"));
-      y = flow(svg, parts.map((text) => ({ text })), 66, y, width) + 2;
-    });
-  } else {
-    svg.append(write(1, y + 20, "This tokenizer does more than merging; its steps are not shown.", "quiet"));
-    y += 30;
-  }
-  setHeight(svg, y);
-}
-function setHeight(svg, height) {
-  svg.setAttribute("height", height);
-  svg.setAttribute("viewBox", `0 0 ${svg.width.baseVal.value} ${height}`);
+  const ids = figure("ids", 10, "The tokens with their ids");
+  const boxes = view.ids.map((id, i) => ({ text: token(id), below: String(id), chosen: i === state.position, value: id }));
+  setSize(ids, widthOf(ids), flow(ids, boxes, 1, 1, widthOf(ids)));
+  const svg = figure("merges", 10, "How the chosen word was merged");
+  let y = 1;
+  (wordAt(state.position) ?? []).forEach((parts, step) => {
+    svg.append(write(1, y + 16, step ? `merge ${step}` : "bytes", "quiet"));
+    y = flow(svg, parts.map((text) => ({ text })), 66, y, widthOf(svg)) + 2;
+  });
+  if (y === 1) svg.append(write(1, 16, "This tokenizer does more than merge; no steps.", "quiet"));
+  setSize(svg, widthOf(svg), Math.max(y, 24));
 }
 function wordAt(position) {
   let first = 0;
@@ -276,7 +278,7 @@ function wordAt(position) {
 function drawNeighbors() {
   const ids = view.neighbors.ids.row(state.position);
   const svg = figure("neighbors", 24 * ids.length + 4, "The nearest tokens, by cosine");
-  const [width, left] = [svg.width.baseVal.value, 130];
+  const [width, left] = [widthOf(svg), 130];
   ids.forEach((id, rank) => {
     const [cosine, y] = [view.neighbors.cosine.at(state.position, rank), 24 * rank];
     svg.append(
@@ -313,10 +315,10 @@ function entropyOf(layer, head) {
 
 function drawMaps() {
   const left = 34;
-  const size = Math.max(26, Math.min(92, Math.floor((byId("maps").clientWidth - left - 4) / model.n_head) - 6));
+  const size = Math.max(26, Math.min(120, Math.floor((room("maps") - left - 4) / model.n_head) - 6));
   const [step, labelled] = [size + 6, size >= 44];
   const rowHeight = step + (labelled ? 14 : 0);
-  const width = Math.max(byId("maps").clientWidth, left + step * model.n_head + 4);
+  const width = Math.max(room("maps"), left + step * model.n_head + 4);
   const svg = figure("maps", rowHeight * model.n_layer + 20, "Attention maps of all heads", { width, role: "radiogroup" });
   for (let head = 0; head < model.n_head; head++)
     svg.append(write(left + head * step + size / 2, 12, labelled ? `head ${head}` : head, "quiet middle"));
@@ -347,7 +349,7 @@ function drawMaps() {
 function drawLines() {
   const { layer, head } = state;
   const query = hovered ?? state.position;
-  const [rowHeight, width] = [24, byId("lines").clientWidth];
+  const [rowHeight, width] = [24, room("lines")];
   const longest = Math.max(...view.ids.map((id) => textWidth(token(id))));
   const column = Math.min(longest + 14, width * 0.36);
   const [from, to] = [48 + column, width - column - 2]; // where lines end and begin
@@ -380,7 +382,7 @@ function drawLines() {
     element.addEventListener("pointerenter", () => { if (hovered !== row) { hovered = row; drawLines(); } });
     svg.append(element);
   }
-  keepInView(byId("lines"), middle(query), rowHeight);
+  keepInView(byId("lines"), middle(query) * zoom(), rowHeight);
   const signs = signsOf(layer, head).map(({ name }) => `looks at ${name}`);
   byId("head").textContent = [`Layer ${layer}, head ${head}`, ...signs].join(" · ");
   const best = largest(weights, 3).filter((key) => weights[key] > 0);
@@ -399,32 +401,32 @@ function drawParts() {
   const { position } = state;
   const names = view.stream.parts;
   const svg = figure("parts", 22 * names.length + 26, "What each part adds to the residual stream");
-  const [width, left] = [svg.width.baseVal.value, 74];
+  const [width, left] = [widthOf(svg), 74];
   const column = (width - left) / 3;
-  const room = column - 46; // for a bar, beside its number
+  const most = column - 46; // for a bar, beside its number
   const target = token(view.stream.targets.at(position));
-  ["length added", `pushes ${fit(target, column - 60)}`, "length so far"].forEach((title, index) =>
+  ["norm added", `pushes ${fit(target, column - 60)}`, "norm so far"].forEach((title, index) =>
     svg.append(write(left + index * column, 13, title, "quiet")));
   const values = (array) => names.map((_, part) => array.at(part, position));
   const [added, push, norm] = [view.stream.added, view.stream.push, view.stream.norm].map(values);
-  const most = (numbers) => Math.max(1e-9, ...numbers.map(Math.abs));
+  const size = (numbers) => numbers.map((number) => Math.abs(number) / Math.max(1e-9, ...numbers.map(Math.abs)));
+  const [addedSize, pushSize, normSize] = [added, push, norm].map(size);
   names.forEach((name, part) => {
     const y = 20 + 22 * part;
     const bar = (x, length, kind, value, what) =>
       draw("rect", { x, y: y + 3, width: Math.max(0.5, length), height: 15, class: kind, "data-part": name, "data-what": what, "data-value": value });
-    const [addedWidth, normWidth] = [(added[part] / most(added)) * room, (norm[part] / most(norm)) * room];
-    const zero = left + column + room / 2;
-    const pushWidth = (Math.abs(push[part]) / most(push)) * (room / 2);
+    const [addedWidth, normWidth, pushWidth] = [addedSize[part] * most, normSize[part] * most, (pushSize[part] * most) / 2];
+    const zero = left + column + most / 2;
     svg.append(
       write(0, y + 15, name),
       bar(left, addedWidth, "bar", added[part], "added"), write(left + addedWidth + 4, y + 15, added[part].toFixed(1)),
       bar(push[part] < 0 ? zero - pushWidth : zero, pushWidth, push[part] < 0 ? "minus" : "bar", push[part], "push"),
-      write(zero + room / 2 + 4, y + 15, signed(push[part])),
+      write(zero + most / 2 + 4, y + 15, signed(push[part])),
       bar(left + 2 * column, normWidth, "bar", norm[part], "norm"), write(left + 2 * column + normWidth + 4, y + 15, norm[part].toFixed(1)));
     if (!part) svg.append(draw("line", { x1: zero, x2: zero, y1: 20, y2: 20 + 22 * names.length, class: "rule" }));
   });
   byId("parts-note").replaceChildren(
-    "Lengths are of vectors (the Euclidean norm). The middle column is what the part adds to the logit of ", tokenSpan(target),
+    "The norm is a vector's length. The middle column is what the part adds to the logit of ", tokenSpan(target),
     " directly, compared with the mean of all tokens' logits (direct logit attribution); what later parts make of it is not in it.");
 }
 
@@ -432,7 +434,7 @@ function drawLens() {
   const rows = view.lens.rows;
   const [left, rowHeight, top] = [78, 36, 22];
   const box = byId("lens");
-  const cell = Math.max(64, Math.min(120, Math.floor((box.clientWidth - left - 4) / view.n)));
+  const cell = Math.max(64, Math.min(120, Math.floor((room("lens") - left - 4) / view.n)));
   const scrolled = box.scrollLeft;
   const svg = figure("lens", top + rowHeight * rows.length + 4, "Logit lens: layers by positions", { width: left + cell * view.n + 4, role: "radiogroup" });
   const shade = shades();
@@ -458,8 +460,9 @@ function drawLens() {
     ...rows.map((name, row) => write(0, top + rowHeight * row + 21, name)));
   names.firstChild.style.fill = "var(--card)";
   svg.append(names);
-  box.onscroll = () => names.setAttribute("transform", `translate(${box.scrollLeft} 0)`); // they stay in sight
-  box.scrollLeft = x < scrolled + left || x + cell > scrolled + box.clientWidth ? x - box.clientWidth / 2 : scrolled;
+  box.onscroll = () => names.setAttribute("transform", `translate(${box.scrollLeft / zoom()} 0)`); // they stay in sight
+  const hidden = x < scrolled / zoom() + left || x + cell > scrolled / zoom() + room("lens");
+  box.scrollLeft = hidden ? (x - room("lens") / 2) * zoom() : scrolled;
   box.onscroll();
   drawLensNote();
 }
@@ -485,7 +488,7 @@ function drawNeurons() {
   byId("layers").replaceChildren(...layers);
   const places = view.neurons.strongest.row(neuronLayer, position);
   const svg = figure("strongest", 62 * places.length + 4, `The strongest neurons of layer ${neuronLayer}`, { role: "radiogroup" });
-  const [width, left] = [svg.width.baseVal.value, 96];
+  const [width, left] = [widthOf(svg), 96];
   const values = places.map((place) => view.neurons.activation.at(place, position));
   const most = Math.max(1e-9, ...values.map(Math.abs));
   places.forEach((place, rank) => {
@@ -494,9 +497,10 @@ function drawNeurons() {
     const list = (array) => array.row(place).map(token).join("  ");
     svg.append(draw("g", { ...item(rank === state.rank, `neuron ${number}, activation ${values[rank].toFixed(2)}, more likely ${list(view.neurons.more)}`), "data-neuron": number, "data-value": values[rank] },
       draw("rect", { x: 0, y: y + 1, width: width - 2, height: 58, rx: 5, class: rank === state.rank ? "chosen focus" : "hit focus" }),
+      draw("title", {}, `up: ${list(view.neurons.more)}; down: ${list(view.neurons.less)}`),
       write(8, y + 17, `neuron ${number}`, rank === state.rank ? "strong" : ""),
       draw("rect", { x: left, y: y + 6, width: length, height: 13, class: values[rank] < 0 ? "minus" : "bar" }),
-      write(left + length + 5, y + 17, values[rank].toFixed(2)),
+      write(left + length + 5, y + 17, fixed(values[rank], 2)),
       write(8, y + 35, "up", "quiet"), write(48, y + 35, fit(list(view.neurons.more), width - 56, 13), "token", { "data-list": view.neurons.more.row(place).join(" ") }),
       write(8, y + 53, "down", "quiet"), write(48, y + 53, fit(list(view.neurons.less), width - 56, 13), "token", { "data-list": view.neurons.less.row(place).join(" ") })));
   });
@@ -509,9 +513,9 @@ function drawFiring(place) {
   const [shade, most] = [shades(), Math.max(1e-9, ...values.map(Math.abs))];
   const svg = figure("firing", 10, `Activation of neuron ${number} at every token`);
   const boxes = values.map((value, position) => ({
-    text: word(position), below: value.toFixed(1), chosen: position === state.position, fill: shade(Math.abs(value) / most), value,
+    text: word(position), below: fixed(value, 1), chosen: position === state.position, fill: shade(Math.abs(value) / most), value,
   }));
-  setHeight(svg, flow(svg, boxes, 1, 1, svg.width.baseVal.value));
+  setSize(svg, widthOf(svg), flow(svg, boxes, 1, 1, widthOf(svg)));
 }
 
 /* ---- 5 The next token */
@@ -549,12 +553,12 @@ function drawNext() {
 
 function drawRanked(id, ids, before, now, label, { cut = "cut", kind = "bar" } = {}) {
   const svg = figure(id, 25 * ids.length + 4, label);
-  const [width, left] = [svg.width.baseVal.value, 128];
-  const room = width - left - 64;
+  const [width, left] = [widthOf(svg), 128];
+  const space = width - left - 64;
   const most = Math.max(...ids.map((each) => Math.max(before[each], now[each])));
   ids.forEach((each, rank) => {
     const y = 25 * rank;
-    const [lengthBefore, lengthNow] = [before, now].map((probabilities) => (probabilities[each] / most) * room);
+    const [lengthBefore, lengthNow] = [before, now].map((probabilities) => (probabilities[each] / most) * space);
     svg.append(
       write(left - 8, y + 17, fit(token(each), left - 34), "token end"), write(0, y + 17, rank + 1, "quiet"),
       draw("rect", { x: left, y: y + 4, width: lengthNow, height: 17, class: kind, "data-id": each, "data-value": now[each] }),
@@ -565,7 +569,7 @@ function drawRanked(id, ids, before, now, label, { cut = "cut", kind = "bar" } =
 
 function drawLine(probabilities) {
   const svg = figure("line", 58, "The line from 0 to 1, a piece for every token; a random point chooses");
-  const width = svg.width.baseVal.value - 2;
+  const width = widthOf(svg) - 2;
   svg.append(draw("rect", { x: 1, y: 18, width, height: 24, class: "ground" }));
   let cumulative = 0;
   const shade = shades();
@@ -676,7 +680,7 @@ function showComparison(answer) {
     `The distribution of the next token has moved by ${answer.divergence.toFixed(2)} bits (Kullback-Leibler divergence). Dashed: as it was; filled: as it is now.`,
   ].join(" ");
   byId("changes").dataset.divergence = answer.divergence;
-  drawRanked("compared", ids, original, changed, "The next token, before and after", { cut: "0 %", kind: "changed" });
+  drawRanked("compared", ids, original, changed, "The next token, before and after", { cut: "0%", kind: "changed" });
 }
 function showContinuation({ original, changed }, ids) {
   const line = (name, before, new_) => make("p", {}, `${name}: `, tokenSpan(before.map(token).join("")), make("strong", { class: "token" }, new_.map(token).join("")));
@@ -791,7 +795,7 @@ function start() {
     const source = page.tutorials ? make("a", { href: `${page.tutorials}${panel.dataset.file}.html` }, name) : make("span", { class: "quiet" }, name);
     const button = make("button", { type: "button", class: "save", "aria-label": `Save ${panel.querySelector("h2").textContent} as SVG` }, "Save as SVG");
     button.onclick = () => save(panel);
-    panel.append(make("div", { class: "end" }, source, button));
+    panel.append(make("div", { class: "end" }, source, ...(panel.id === "what-if" && !page.live ? [] : [button])));
   }
   if (page.live) {
     for (const id of ["ask", "live"]) byId(id).hidden = false;

@@ -25,7 +25,7 @@ SECONDS = 20.0  # for an answer, and for a turn when another question is being a
 READ_SECONDS = 10.0  # for each read from the browser
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """A request that is not answered, with the status that says why."""
 
     def __init__(self, status: HTTPStatus, reason: str) -> None:
@@ -52,11 +52,11 @@ class LookServer(ThreadingHTTPServer):
         self.url = f"http://{ADDRESS}:{self.server_port}/"
 
     def answer(self, path: str, question: dict[str, Any]) -> dict[str, Any]:
-        """Compute the answer to a question, which is JSON from the page. Raises `Refused`, ValueError, TimeoutError."""
+        """Compute the answer to a question of the page. Raises `RefusedError`, ValueError and TimeoutError."""
         text = field(question, "text", str, self.text)
         deadline = time.monotonic() + self.seconds
         if not self.turn.acquire(timeout=self.seconds):
-            raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "another question is being answered; ask again")
+            raise RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, "another question is being answered; ask again")
         try:
             if path == "/look":
                 return view(self.model, self._with_token(text, question), until(deadline))
@@ -91,10 +91,10 @@ class Handler(BaseHTTPRequestHandler):
     timeout = READ_SECONDS
     server_version, sys_version = "numpygpt", ""
 
-    def do_GET(self) -> None:  # noqa: N802 - the standard library's name
+    def do_GET(self) -> None:
         self._respond(self._page)
 
-    def do_POST(self) -> None:  # noqa: N802
+    def do_POST(self) -> None:
         self._respond(self._answer)
 
     def _respond(self, content: Callable[[], tuple[str, str]]) -> None:
@@ -103,7 +103,7 @@ class Handler(BaseHTTPRequestHandler):
         try:
             self._check_source()
             kind, text = content()
-        except Refused as refused:
+        except RefusedError as refused:
             status, kind, text = refused.status, "application/json", to_json({"error": str(refused)})
         except ValueError as error:
             status, kind, text = HTTPStatus.BAD_REQUEST, "application/json", to_json({"error": str(error)})
@@ -125,30 +125,30 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def _check_source(self) -> None:
-        """Raise `Refused` for a request by another name than this server's, or from another page than its own."""
+        """Raise `RefusedError` for a request by another name than this server's, or from another page than its own."""
         names = [f"{name}:{self.server.server_port}" for name in (ADDRESS, "localhost")]
         if self.headers.get_all("Host") not in [[name] for name in names]:
-            raise Refused(HTTPStatus.FORBIDDEN, f"this server is {self.server.url}; it answers by no other name")
+            raise RefusedError(HTTPStatus.FORBIDDEN, f"this server is {self.server.url}; it answers by no other name")
         origin = self.headers.get("Origin")
         if origin is not None and origin not in [f"http://{name}" for name in names]:
-            raise Refused(HTTPStatus.FORBIDDEN, "this server answers its own page alone")
+            raise RefusedError(HTTPStatus.FORBIDDEN, "this server answers its own page alone")
 
     def _page(self) -> tuple[str, str]:
         if self.path != "/":
-            raise Refused(HTTPStatus.NOT_FOUND, "there is no such page")
+            raise RefusedError(HTTPStatus.NOT_FOUND, "there is no such page")
         with self.server.turn:
             return "text/html", look(self.server.model, self.server.text, live=True).html
 
     def _answer(self) -> tuple[str, str]:
         if self.path not in ("/look", "/what-if"):
-            raise Refused(HTTPStatus.NOT_FOUND, "there is no such question")
+            raise RefusedError(HTTPStatus.NOT_FOUND, "there is no such question")
         if self.headers.get_content_type() != "application/json":
-            raise Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "a question is JSON")
+            raise RefusedError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "a question is JSON")
         length = self.headers.get("Content-Length", "")
         if not length.isdecimal():
-            raise Refused(HTTPStatus.LENGTH_REQUIRED, "a question says how long it is")
+            raise RefusedError(HTTPStatus.LENGTH_REQUIRED, "a question says how long it is")
         if len(length) > 9 or int(length) > MAX_BYTES:
-            raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a question has at most {MAX_BYTES} bytes")
+            raise RefusedError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a question has at most {MAX_BYTES} bytes")
         try:
             question = json.loads(self.rfile.read(int(length)))
         except (ValueError, RecursionError):

@@ -62,7 +62,7 @@ def replace_tokens(model: Model, ids: list[int], replaced: Mapping[str, str]) ->
 
 
 def until(deadline: float, hook: Hook | None = None) -> Hook:
-    """Return a hook that does what another does, and raises TimeoutError when `time.monotonic` has passed a deadline."""
+    """Return a hook that does what another does, and raises TimeoutError when `time.monotonic` is past a deadline."""
 
     def watched(name: str, array: Array) -> Array | None:
         if time.monotonic() > deadline:
@@ -124,8 +124,8 @@ def continuation(model: Model, ids: list[int], n_new: int, hook: Hook) -> list[i
 def divergence(logits: Array, others: Array) -> float:
     """Return the Kullback-Leibler divergence of the second distribution from the first, in bits: Σ p log2(p / q).
 
-    >>> divergence(np.log([0.5, 0.5]), np.log([0.5, 0.5])), divergence(np.log([0.5, 0.5]), np.log([0.75, 0.25])).__round__(3)
-    (0.0, 0.208)
+    >>> round(divergence(np.log([0.5, 0.5]), np.log([0.75, 0.25])), 3)
+    0.208
     """
     p, q = (softmax(x.astype(np.float64)) for x in (logits, others))
     seen = p > 0
