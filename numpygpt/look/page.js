@@ -385,6 +385,7 @@ function drawLines() {
   keepInView(byId("lines"), middle(query) * zoom(), rowHeight);
   const signs = signsOf(layer, head).map(({ name }) => `looks at ${name}`);
   byId("head").textContent = [`Layer ${layer}, head ${head}`, ...signs].join(" · ");
+  byId("silence").textContent = off.heads.has(`${layer} ${head}`) ? "Switch this head on" : "Switch this head off";
   const best = largest(weights, 3).filter((key) => weights[key] > 0);
   byId("looks").replaceChildren(
     tokenSpan(word(query)), " looks at ",
@@ -551,10 +552,10 @@ function drawNext() {
   drawLine(now);
 }
 
-function drawRanked(id, ids, before, now, label, { cut = "cut", kind = "bar" } = {}) {
+function drawRanked(id, ids, before, now, label, { cut = "cut", kind = "bar", was = false } = {}) {
   const svg = figure(id, 25 * ids.length + 4, label);
   const [width, left] = [widthOf(svg), 128];
-  const space = width - left - 64;
+  const space = width - left - (was ? 124 : 64);
   const most = Math.max(...ids.map((each) => Math.max(before[each], now[each])));
   ids.forEach((each, rank) => {
     const y = 25 * rank;
@@ -563,7 +564,7 @@ function drawRanked(id, ids, before, now, label, { cut = "cut", kind = "bar" } =
       write(left - 8, y + 17, fit(token(each), left - 34), "token end"), write(0, y + 17, rank + 1, "quiet"),
       draw("rect", { x: left, y: y + 4, width: lengthNow, height: 17, class: kind, "data-id": each, "data-value": now[each] }),
       draw("rect", { x: left, y: y + 2, width: lengthBefore, height: 21, class: "before", "data-id": each, "data-value": before[each] }),
-      write(left + Math.max(lengthNow, lengthBefore) + 6, y + 17, now[each] ? percent(now[each]) : cut, "", { "data-known": each }));
+      write(left + Math.max(lengthNow, lengthBefore) + 6, y + 17, (now[each] ? percent(now[each]) : cut) + (was ? ` (was ${percent(before[each])})` : ""), "", { "data-known": each }));
   });
 }
 
@@ -636,12 +637,7 @@ function drawSwitches() {
       const button = make("button", {
         type: "button", "data-item": "", tabindex: layer + head ? -1 : 0, "aria-pressed": set.has(key), "aria-label": `switch off ${name}`, "data-part": key,
       }, set.has(key) ? "✕" : "on");
-      button.addEventListener("click", () => {
-        if (!set.delete(key)) set.add(key);
-        button.setAttribute("aria-pressed", set.has(key));
-        button.textContent = set.has(key) ? "✕" : "on";
-        compare();
-      });
+      button.onclick = () => toggle(set, key, button);
       cells.push(button);
     }
   }
@@ -650,7 +646,14 @@ function drawSwitches() {
   rove(byId("switches"), model.n_head + 1, null);
 }
 
-let asked = 0;
+function toggle(set, key, button) {
+  if (!set.delete(key)) set.add(key);
+  button.setAttribute("aria-pressed", set.has(key));
+  button.textContent = set.has(key) ? "✕" : "on";
+  return compare();
+}
+
+let asked = 0; // the number of the latest question: an answer to an earlier one is not shown
 function compare() {
   const number = ++asked;
   const question = {
@@ -674,17 +677,18 @@ function showComparison(answer) {
   const [original, changed] = [unpack(answer.original).values, unpack(answer.changed).values].map(softmax);
   const ids = largest(original.map((p, id) => Math.max(p, changed[id])), 12);
   const parts = [...[...off.heads].sort().map((key) => `head ${key.split(" ")[1]} of ${blockName(key.split(" ")[0])}`), ...[...off.mlps].sort().map((layer) => `the MLP of ${blockName(layer)}`)];
-  const replaced = [...off.replaced].map(([position, text]) => `${word(position)} → ${text || "(nothing)"}`);
+  const replaced = [...off.replaced].map(([position, text]) => `${word(position)} → ${text.replaceAll(" ", "␣") || "(nothing)"}`);
   byId("changes").textContent = [
     parts.length ? `Switched off: ${parts.join(", ")}.` : "", replaced.length ? `Replaced: ${replaced.join(", ")}.` : "",
     `The distribution of the next token has moved by ${answer.divergence.toFixed(2)} bits (Kullback-Leibler divergence). Dashed: as it was; filled: as it is now.`,
   ].join(" ");
   byId("changes").dataset.divergence = answer.divergence;
-  drawRanked("compared", ids, original, changed, "The next token, before and after", { cut: "0%", kind: "changed" });
+  drawRanked("compared", ids, original, changed, "The next token, before and after", { cut: "0%", kind: "changed", was: true });
 }
 function showContinuation({ original, changed }, ids) {
-  const line = (name, before, new_) => make("p", {}, `${name}: `, tokenSpan(before.map(token).join("")), make("strong", { class: "token" }, new_.map(token).join("")));
-  byId("continued").replaceChildren(line("The model goes on", view.ids, original), line("Changed, it goes on", ids, changed));
+  const text = (tokens) => tokens.map(token).join("").replaceAll("␣", " ");
+  const line = (name, before, added) => [make("h3", {}, name), make("p", { class: "text" }, `… ${text(before.slice(-8))}`, make("strong", {}, text(added)))];
+  byId("continued").replaceChildren(...line("The model goes on", view.ids, original), ...line("Changed, it goes on", ids, changed));
 }
 function undoAll() {
   asked++;
@@ -802,7 +806,13 @@ function start() {
     byId("not-live").hidden = true;
     byId("prompt").value = view.text;
     byId("ask").onsubmit = (event) => { event.preventDefault(); lookAt(byId("prompt").value); };
-    byId("reset").onclick = undoAll;
+    byId("silence").hidden = false;
+    byId("silence").onclick = () => {
+      const key = `${state.layer} ${state.head}`;
+      toggle(off.heads, key, byId("switches").querySelector(`[data-part="${key}"]`));
+      drawLines();
+    };
+    byId("reset").onclick = () => { undoAll(); drawLines(); };
     byId("replace").onsubmit = (event) => { event.preventDefault(); off.replaced.set(String(state.position), byId("with").value); compare(); };
     drawSwitches();
   }
