@@ -114,7 +114,7 @@ def test_the_command_writes_the_page_and_says_where(
     stories: GPT2, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened: list[str] = []
-    monkeypatch.setattr(command.webbrowser, "open", opened.append)
+    monkeypatch.setattr("webbrowser.open", opened.append)
     monkeypatch.chdir(tmp_path)
     command.main(["--model", "stories", "Once", "upon"])
     command.main(["--model", "stories", "--open", "--out", "b.html", "Once upon"])

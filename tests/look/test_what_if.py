@@ -38,7 +38,7 @@ def test_nothing_changed_is_the_model(stories: GPT2) -> None:
 def test_silent_heads_and_mlps_are_those_of_a_hook(stories: GPT2) -> None:
     def hook(name: str, array: Array) -> Array | None:
         if name == "h.3.attn.heads":
-            return array * np.array([1, 0, 0, 1])[:, None, None]
+            return np.asarray(array * np.array([1, 0, 0, 1])[:, None, None])
         return 0 * array if name == "h.5.mlp" else None
 
     answer = what_if(stories, SENTENCE, [[3, 2], [3, 1]], [5], {})
