@@ -57,7 +57,7 @@ const token = (id) => model.vocabulary[id];
 const word = (position) => token(view.ids[position]);
 const percent = (share) => (share > 0 && share < 0.001 ? "<0.1%" : `${(100 * share).toFixed(share < 0.0995 ? 1 : 0)}%`);
 const fixed = (value, digits) => value.toFixed(digits).replace(/^-(0\.?0*)$/, "$1").replace("-", "−");
-const signed = (value) => (value < 0 ? "−" : "+") + Math.abs(value).toFixed(1);
+const signed = (value, digits = 1) => (value < 0 ? "−" : "+") + Math.abs(value).toFixed(digits);
 const blockName = (layer) => `h.${layer}`;
 
 /* ---- Sampling: the definitions, and the order, of numpygpt/sampling.py */
@@ -412,6 +412,7 @@ function drawParts() {
   const [added, push, norm] = [view.stream.added, view.stream.push, view.stream.norm].map(values);
   const size = (numbers) => numbers.map((number) => Math.abs(number) / Math.max(1e-9, ...numbers.map(Math.abs)));
   const [addedSize, pushSize, normSize] = [added, push, norm].map(size);
+  const digits = Math.max(...push.map(Math.abs)) < 1 ? 2 : 1;
   names.forEach((name, part) => {
     const y = 20 + 22 * part;
     const bar = (x, length, kind, value, what) =>
@@ -422,7 +423,7 @@ function drawParts() {
       write(0, y + 15, name),
       bar(left, addedWidth, "bar", added[part], "added"), write(left + addedWidth + 4, y + 15, added[part].toFixed(1)),
       bar(push[part] < 0 ? zero - pushWidth : zero, pushWidth, push[part] < 0 ? "minus" : "bar", push[part], "push"),
-      write(zero + most / 2 + 4, y + 15, signed(push[part])),
+      write(zero + most / 2 + 4, y + 15, signed(push[part], digits)),
       bar(left + 2 * column, normWidth, "bar", norm[part], "norm"), write(left + 2 * column + normWidth + 4, y + 15, norm[part].toFixed(1)));
     if (!part) svg.append(draw("line", { x1: zero, x2: zero, y1: 20, y2: 20 + 22 * names.length, class: "rule" }));
   });

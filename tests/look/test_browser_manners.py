@@ -122,7 +122,8 @@ def test_the_keyboard_alone_reaches_everything(browser: Browser, address: str) -
     while True:
         browser.press(Keys.TAB)
         element = browser.run(
-            "const e = document.activeElement; return e.id || (e.closest('[id]')?.id ?? 'foot') + ' ' + e.getAttribute('class')"
+            "const e = document.activeElement;"
+            "return e.id || `${e.closest('[id]')?.id ?? 'foot'} ${e.getAttribute('class')}`"
         )
         if element in reached or browser.run("return document.activeElement === document.body"):
             break
