@@ -8,10 +8,11 @@ from pathlib import Path
 
 from numpygpt.__main__ import read_prompt
 from numpygpt.command_line import Parser, friendly_exit, number
-from numpygpt.look.page import look
+from numpygpt.look.page import Page, look, look_at_translation
 from numpygpt.look.server import serve
 from numpygpt.models.names import default_model
 from numpygpt.pretrained import GPT2
+from numpygpt.translate import EMBEDDED, Translator
 
 PORT = 8000
 
@@ -27,6 +28,11 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument("text", nargs="*", metavar="TEXT", help="the prompt; without one, reads standard input")
     parser.add_argument("-m", "--model", metavar="NAME", help="a model folder, or a name: stories, gpt2 ...")
+    parser.add_argument(
+        "--translate",
+        action="store_true",
+        help=f"translate the text, and show where the decoder looked for each word (default model: {EMBEDDED})",
+    )
     parser.add_argument("--out", metavar="FILE", default="look.html", help="the file to write (default: look.html)")
     parser.add_argument("--open", action="store_true", help="show it in the browser")
     parser.add_argument(
@@ -43,16 +49,27 @@ def main(argv: list[str] | None = None) -> None:
         parser.error('give a prompt, such as "The little boat went to the"')
     if options.serve is not None and options.serve > 65535:
         parser.error(f"--serve {options.serve}: a port is a number up to 65535")
+    if options.serve is not None and options.translate:
+        parser.error("--serve answers questions about a GPT-2; it does not go with --translate")
     with friendly_exit(parser.prog):
         text = read_prompt(options.text)
-        model = GPT2.from_pretrained(default_model() if options.model is None else options.model)
-        if options.serve is not None:
-            serve(model, text, options.serve, ready=webbrowser.open if options.open else None)
+        if options.translate:
+            page = look_at_translation(Translator.from_pretrained(options.model or EMBEDDED), text)
+            write(page, options.out, show=options.open)
             return
-        look(model, text).save(options.out)
-        print(f"{options.out}: written", flush=True)
-        if options.open:
-            webbrowser.open(Path(options.out).absolute().as_uri())
+        model = GPT2.from_pretrained(default_model() if options.model is None else options.model)
+        if options.serve is None:
+            write(look(model, text), options.out, show=options.open)
+        else:
+            serve(model, text, options.serve, ready=webbrowser.open if options.open else None)
+
+
+def write(page: Page, path: str, *, show: bool) -> None:
+    """Write the page to a file, say where, and show it in the browser if asked for."""
+    page.save(path)
+    print(f"{path}: written", flush=True)
+    if show:
+        webbrowser.open(Path(path).absolute().as_uri())
 
 
 if __name__ == "__main__":

@@ -37,12 +37,21 @@ def unembedding(params: Params) -> Array:
 def attention(kept: Kept, ids: Ids, config: GPT2Config) -> dict[str, Any]:
     """Return every head's pattern, its entropy in bits for every query, and which habits it has."""
     patterns = np.stack([kept[f"h.{layer}.attn.probabilities"] for layer in range(config.n_layer)])
-    entropy = -(patterns * np.log2(np.where(patterns > 0, patterns, 1))).sum(axis=-1)
     return {
         "patterns": pack_shares(patterns),  # [n_layer, n_head, n_seq, n_seq], a row for every query
-        "entropy": pack(entropy, "float16"),  # [n_layer, n_head, n_seq]
+        "entropy": pack(entropy(patterns), "float16"),  # [n_layer, n_head, n_seq]
         "habits": habits(ids, patterns),
     }
+
+
+def entropy(patterns: Array) -> Array:
+    """Return the entropy of every row, in bits: [..., n_query, n_key] -> [..., n_query].
+
+    >>> entropy(np.array([[1.0, 0.0], [0.5, 0.5]]))
+    array([0., 1.])
+    """
+    bits: Array = -(patterns * np.log2(np.where(patterns > 0, patterns, 1))).sum(axis=-1)
+    return bits + 0.0  # no -0.0
 
 
 def habits(ids: Ids, patterns: Array) -> list[dict[str, Any]]:

@@ -15,11 +15,12 @@ let hovered = null; // the query that the pointer is on
 function prepare(raw) {
   const heads = { patterns: unpack(raw.attention.patterns), entropy: unpack(raw.attention.entropy) };
   const habits = raw.attention.habits.map((habit) => ({ ...habit, share: unpack(habit.share) }));
-  const unpacked = (tree, names) => ({ ...tree, ...Object.fromEntries(names.map((name) => [name, unpack(tree[name])])) });
+  const unpacked = (tree, names) => tree && { ...tree, ...Object.fromEntries(names.map((name) => [name, unpack(tree[name])])) };
   const logits = unpack(raw.logits);
   return {
     ...raw,
     n: raw.ids.length,
+    keys: raw.source_ids ?? raw.ids, // what attention looks at: of a translation, the source
     neighbors: unpacked(raw.neighbors, ["ids", "cosine"]),
     attention: { ...heads, habits },
     stream: unpacked(raw.stream, ["added", "norm", "push", "head_push", "targets"]),
@@ -55,6 +56,9 @@ function half(bits) {
 
 const token = (id) => model.vocabulary[id];
 const word = (position) => token(view.ids[position]);
+const keyWord = (position) => token(view.keys[position]);
+const translates = () => "source_ids" in view; // then a token's logits and attention are those that chose it, not those after it
+const moment = () => (translates() ? `To choose ${word(state.position)}` : `After ${word(state.position)}`);
 const percent = (share) => (share > 0 && share < 0.001 ? "<0.1%" : `${(100 * share).toFixed(share < 0.0995 ? 1 : 0)}%`);
 const fixed = (value, digits) => value.toFixed(digits).replace(/^-(0\.?0*)$/, "$1").replace("-", "−");
 const signed = (value, digits = 1) => (value < 0 ? "−" : "+") + Math.abs(value).toFixed(digits);
@@ -231,6 +235,7 @@ function drawStrip() {
 
 function drawSummary() {
   const { position } = state;
+  if (translates()) return drawTranslationSummary();
   const rows = view.lens.rows.length;
   const target = view.stream.targets.at(position);
   const parts = [
@@ -251,12 +256,26 @@ function drawSummary() {
   byId("summary").replaceChildren(...parts);
 }
 
+function drawTranslationSummary() {
+  const { position } = state;
+  const chance = softmax(logitsHere())[view.ids[position]];
+  const sums = view.keys.map((_, key) => Array.from({ length: model.n_head }, (_, head) => view.attention.patterns.at(model.n_layer - 1, head, position, key)));
+  const weights = sums.map((each) => each.reduce((sum, weight) => sum + weight, 0) / model.n_head);
+  const key = largest(weights, 1)[0];
+  byId("summary").replaceChildren(
+    "“", view.text, "” becomes “", view.ids.map(token).join("").replaceAll("␣", " ").trim(), "”. When the model chose ", tokenSpan(word(position)),
+    ` (${percent(chance)}), its last layer looked most at `, tokenSpan(keyWord(key)), ` (${percent(weights[key])} of the attention, the mean of its heads).`);
+}
+
 /* ---- 1 Tokens */
 
 function drawMerges() {
   const ids = figure("ids", 10, "The tokens with their ids");
   const boxes = view.ids.map((id, i) => ({ text: token(id), below: String(id), chosen: i === state.position, value: id }));
-  setSize(ids, widthOf(ids), flow(ids, boxes, 1, 1, widthOf(ids)));
+  const source = view.keys.map((id) => ({ text: token(id), below: String(id), value: id }));
+  const top = translates() ? flow(ids, source, 1, 1, widthOf(ids)) + 10 : 1;
+  setSize(ids, widthOf(ids), flow(ids, boxes, 1, top, widthOf(ids)));
+  if (translates()) return;
   const svg = figure("merges", 10, "How the chosen word was merged");
   let y = 1;
   (wordAt(state.position) ?? []).forEach((parts, step) => {
@@ -293,13 +312,15 @@ function drawNeighbors() {
 function picture(layer, head) { // a head's pattern, the square root of the weights, so that small ones can be seen
   const key = `${layer} ${head}`;
   if (!view.pictures.has(key)) {
-    const board = make("canvas", { width: view.n, height: view.n });
+    const width = view.keys.length;
+    const board = make("canvas", { width, height: view.n });
     const context = board.getContext("2d");
-    const image = context.createImageData(view.n, view.n);
+    const image = context.createImageData(width, view.n);
     const shade = shades();
     for (let query = 0; query < view.n; query++) {
       const weights = view.attention.patterns.row(layer, head, query);
-      for (let at = 0; at <= query; at++) image.data.set([...shade(Math.sqrt(weights[at])), 255], 4 * (query * view.n + at));
+      const seen = translates() ? width : query + 1; // no token sees a later one
+      for (let at = 0; at < seen; at++) image.data.set([...shade(Math.sqrt(weights[at])), 255], 4 * (query * width + at));
     }
     context.putImageData(image, 0, 0);
     view.pictures.set(key, board.toDataURL());
@@ -342,7 +363,7 @@ function drawMaps() {
   const legend = view.attention.habits.map(({ sign, name }) => `${sign}: ${name}`).join("; ");
   byId("habits").textContent =
     `Under each map its entropy: with 0 bits a head looks at one token, with 3 bits as widely as if at 8 alike. ` +
-    `A letter marks a head that gives at least a quarter of its attention, and twice what an even head would, to ${legend || "(nothing here)"}. ` +
+    (legend ? `A letter marks a head that gives at least a quarter of its attention, and twice what an even head would, to ${legend}. ` : "") +
     `Darker or brighter is more; the shades are the square root of the weights.`;
 }
 
@@ -350,10 +371,11 @@ function drawLines() {
   const { layer, head } = state;
   const query = hovered ?? state.position;
   const [rowHeight, width] = [24, room("lines")];
-  const longest = Math.max(...view.ids.map((id) => textWidth(token(id))));
+  const longest = Math.max(...[...view.ids, ...view.keys].map((id) => textWidth(token(id))));
+  const rows = Math.max(view.n, view.keys.length);
   const column = Math.min(longest + 14, width * 0.36);
   const [from, to] = [48 + column, width - column - 2]; // where lines end and begin
-  const svg = figure("lines", rowHeight * view.n + 22, `Attention of layer ${layer}, head ${head}`, { width, role: "radiogroup" });
+  const svg = figure("lines", rowHeight * rows + 22, `Attention of layer ${layer}, head ${head}`, { width, role: "radiogroup" });
   svg.append(write(from - 4, 13, "looked at", "quiet end"), write(to + 4, 13, "looks", "quiet"));
   const middle = (row) => 22 + row * rowHeight + rowHeight / 2;
   const bend = (key, row) => `M${to} ${middle(row)} C${(from + to) / 2} ${middle(row)} ${(from + to) / 2} ${middle(key)} ${from} ${middle(key)}`;
@@ -370,11 +392,14 @@ function drawLines() {
   }
   edges.querySelectorAll(".edge:not(.faint)").forEach((edge) => edges.append(edge)); // in front
   const weights = view.attention.patterns.row(layer, head, query);
+  for (let row = 0; row < view.keys.length; row++) {
+    const y = middle(row);
+    const strong = weights[row] >= 0.1 ? " strong" : "";
+    svg.append(write(from - 8, y + 5, fit(keyWord(row), column - 8), `token end${strong}`));
+    if (weights[row] >= 0.005) svg.append(write(42, y + 5, percent(weights[row]), `end${strong}`, { "data-key": row, "data-value": weights[row] }));
+  }
   for (let row = 0; row < view.n; row++) {
     const [y, chosen] = [middle(row), row === query];
-    const strong = weights[row] >= 0.1 ? " strong" : "";
-    svg.append(write(from - 8, y + 5, fit(word(row), column - 8), `token end${strong}`));
-    if (weights[row] >= 0.005) svg.append(write(42, y + 5, percent(weights[row]), `end${strong}`, { "data-key": row, "data-value": weights[row] }));
     const label = `${word(row)}, token ${row}`;
     const element = draw("g", item(row === state.position, label),
       draw("rect", { x: to, y: y - rowHeight / 2 + 1, width: column, height: rowHeight - 2, rx: 4, class: chosen ? "chosen focus" : "hit focus" }),
@@ -389,7 +414,7 @@ function drawLines() {
   const best = largest(weights, 3).filter((key) => weights[key] > 0);
   byId("looks").replaceChildren(
     tokenSpan(word(query)), " looks at ",
-    ...best.flatMap((key, rank) => [rank ? ", " : "", tokenSpan(word(key)), ` ${percent(weights[key])}`]),
+    ...best.flatMap((key, rank) => [rank ? ", " : "", tokenSpan(keyWord(key)), ` ${percent(weights[key])}`]),
     `; entropy ${view.attention.entropy.at(layer, head, query).toFixed(1)} bits.`);
 }
 function keepInView(box, y, margin) {
@@ -544,19 +569,18 @@ function drawNext() {
   const now = softmax(left);
   const n = count(left);
   byId("kept").textContent = temperature
-    ? `After ${word(state.position)}: ${count(logits)} tokens; top-k leaves ${afterTopK}; top-p leaves ${n}. Dashed: temperature 1, nothing cut.`
-    : `After ${word(state.position)}: temperature 0 takes the likeliest token each time. Dashed: temperature 1, nothing cut.`;
-  drawRanked("bars", largest(logits, 12), plain, now, "The likeliest next tokens");
-  const known = state.position < view.n - 1 ? view.ids[state.position + 1] : null;
-  const bar = byId("bars").querySelector(`[data-known="${known}"]`);
-  if (bar) bar.textContent += " ← in the text";
+    ? `${moment()}: ${count(logits)} tokens; top-k leaves ${afterTopK}; top-p leaves ${n}. Dashed: temperature 1, nothing cut.`
+    : `${moment()}: temperature 0 takes the likeliest token each time. Dashed: temperature 1, nothing cut.`;
+  const known = view.ids[translates() ? state.position : state.position + 1];
+  const note = (id) => (id === known ? " ← in the text" : "");
+  drawRanked("bars", largest(logits, 12), plain, now, "The likeliest next tokens", { note });
   drawLine(now);
 }
 
-function drawRanked(id, ids, before, now, label, { cut = "cut", kind = "bar", was = false } = {}) {
+function drawRanked(id, ids, before, now, label, { cut = "cut", kind = "bar", note = () => "" } = {}) {
   const svg = figure(id, 25 * ids.length + 4, label);
   const [width, left] = [widthOf(svg), 128];
-  const space = width - left - (was ? 124 : 64);
+  const space = width - left - 56 - 7 * Math.max(...ids.map((each) => note(each).length));
   const most = Math.max(...ids.map((each) => Math.max(before[each], now[each])));
   ids.forEach((each, rank) => {
     const y = 25 * rank;
@@ -565,7 +589,7 @@ function drawRanked(id, ids, before, now, label, { cut = "cut", kind = "bar", wa
       write(left - 8, y + 17, fit(token(each), left - 34), "token end"), write(0, y + 17, rank + 1, "quiet"),
       draw("rect", { x: left, y: y + 4, width: lengthNow, height: 17, class: kind, "data-id": each, "data-value": now[each] }),
       draw("rect", { x: left, y: y + 2, width: lengthBefore, height: 21, class: "before", "data-id": each, "data-value": before[each] }),
-      write(left + Math.max(lengthNow, lengthBefore) + 6, y + 17, (now[each] ? percent(now[each]) : cut) + (was ? ` (was ${percent(before[each])})` : ""), "", { "data-known": each }));
+      write(left + Math.max(lengthNow, lengthBefore) + 6, y + 17, (now[each] ? percent(now[each]) : cut) + note(each)));
   });
 }
 
@@ -684,7 +708,7 @@ function showComparison(answer) {
     `The distribution of the next token has moved by ${answer.divergence.toFixed(2)} bits (Kullback-Leibler divergence). Dashed: as it was; filled: as it is now.`,
   ].join(" ");
   byId("changes").dataset.divergence = answer.divergence;
-  drawRanked("compared", ids, original, changed, "The next token, before and after", { cut: "0%", kind: "changed", was: true });
+  drawRanked("compared", ids, original, changed, "The next token, before and after", { cut: "0%", kind: "changed", note: (id) => ` (was ${percent(original[id])})` });
 }
 function showContinuation({ original, changed }, ids) {
   const text = (tokens) => tokens.map(token).join("").replaceAll("␣", " ");
@@ -737,6 +761,9 @@ const DRAWINGS = [
   [drawLens, ["position", "row"]], [drawNeurons, ["position", "neuronLayer", "rank"]], [drawNext, ["position", "point"]],
 ];
 
+const OF_TRANSLATIONS = [drawStrip, drawSummary, drawMerges, drawMaps, drawLines, drawNext];
+const drawings = () => (translates() ? DRAWINGS.filter(([drawing]) => OF_TRANSLATIONS.includes(drawing)) : DRAWINGS);
+
 function change(update) {
   const changed = Object.keys(update).filter((name) => state[name] !== update[name]);
   if (changed.includes("position")) Object.assign(update, { point: null, rank: update.rank ?? 0 });
@@ -746,22 +773,26 @@ function change(update) {
   const focused = document.activeElement?.closest("[data-item]");
   const group = focused?.closest("[id]");
   const index = focused ? [...group.querySelectorAll("[data-item]")].indexOf(focused) : -1;
-  for (const [drawing, needs] of DRAWINGS) if (needs.some((name) => changed.includes(name))) drawing();
+  for (const [drawing, needs] of drawings()) if (needs.some((name) => changed.includes(name))) drawing();
   if (focused && !focused.isConnected) focusItem(group, index);
 }
 
 let drawnWidth = 0;
 function drawAll() {
-  drawnWidth = byId("merges").clientWidth;
+  drawnWidth = byId("ids").clientWidth;
   if (!drawnWidth) return; // not laid out yet, as in a tab in the background
   view.pictures.clear();
-  for (const [drawing] of DRAWINGS) drawing();
+  for (const [drawing] of drawings()) drawing();
   if (comparison) showComparison(comparison);
 }
 
 /* Begin at the last token, with the head that adds most to what the model says there. */
 function begin() {
-  const position = view.n - 1;
+  const position = translates() ? 0 : view.n - 1;
+  if (translates()) {
+    Object.assign(state, { position, layer: model.n_layer - 1, head: 0, point: null });
+    return drawAll();
+  }
   let most = -Infinity;
   for (let layer = 0; layer < model.n_layer; layer++)
     for (let head = 0; head < model.n_head; head++) {
@@ -796,8 +827,10 @@ function start() {
   byId("draw").onclick = () => { change({ point: Math.random() }); };
   byId("append").onclick = () => lookAt(view.text, Number(byId("drawn").dataset.id));
   for (const panel of document.querySelectorAll(".panel")) {
-    const name = `Tutorial page ${panel.dataset.page}`;
-    const source = page.tutorials ? make("a", { href: `${page.tutorials}${panel.dataset.file}.html` }, name) : make("span", { class: "quiet" }, name);
+    const [title, file] = translates() && panel.id === "attention"
+      ? ["11. The original Transformer", "11-the-original-transformer"] : [panel.dataset.page, panel.dataset.file];
+    const name = `Tutorial page ${title}`;
+    const source = page.tutorials ? make("a", { href: `${page.tutorials}${file}.html` }, name) : make("span", { class: "quiet" }, name);
     const button = make("button", { type: "button", class: "save", "aria-label": `Save ${panel.querySelector("h2").textContent} as SVG` }, "Save as SVG");
     button.onclick = () => save(panel);
     panel.append(make("div", { class: "end" }, source, ...(panel.id === "what-if" && !page.live ? [] : [button])));
@@ -817,7 +850,8 @@ function start() {
     byId("replace").onsubmit = (event) => { event.preventDefault(); off.replaced.set(String(state.position), byId("with").value); compare(); };
     drawSwitches();
   }
+  if (translates()) document.body.classList.add("translation");
   begin();
-  new ResizeObserver(() => { if (byId("merges").clientWidth !== drawnWidth) drawAll(); }).observe(byId("merges"));
+  new ResizeObserver(() => { if (byId("ids").clientWidth !== drawnWidth) drawAll(); }).observe(byId("ids"));
 }
 start();

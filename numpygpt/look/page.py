@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from numpygpt.files import atomic_write
+from numpygpt.look import translation
 from numpygpt.look.view import Model, facts, view
 
 FOLDER = Path(__file__).parent
@@ -48,9 +49,22 @@ def look(model: Model, text: str, *, live: bool = False, tutorials: str = "") ->
     `live` is for the server, which answers the page's questions; `tutorials`, an address that ends in "/", makes the
     names of the tutorials' pages links. Raises what `view` raises.
     """
-    data = {"model": facts(model), "live": live, "tutorials": tutorials, "view": view(model, text)}
+    return render({"model": facts(model), "live": live, "tutorials": tutorials, "view": view(model, text)})
+
+
+def look_at_translation(translator: translation.Model, text: str, *, tutorials: str = "") -> Page:
+    """Translate a text and return the page that shows where the decoder looked for every token that it chose.
+
+    Raises what `translation.view` raises.
+    """
+    seen = translation.view(translator, text)
+    return render({"model": translation.facts(translator), "live": False, "tutorials": tutorials, "view": seen})
+
+
+def render(data: dict[str, Any]) -> Page:
+    """Put data, script and style into the page."""
     style, script = ((FOLDER / f"page.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
-    own = "'self'" if live else "'none'"
+    own = "'self'" if data["live"] else "'none'"
     parts = {
         "policy": POLICY.format(style=fingerprint(style), script=fingerprint(script), own=own),
         "style": style,

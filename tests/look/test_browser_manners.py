@@ -7,12 +7,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from browser import Browser, running_browser
 from look_pages import SENTENCE
 
-from numpygpt import GPT2
+from numpygpt import GPT2, Tokenizer, softmax
+from numpygpt.engine.translate import cross_attention
+from numpygpt.look import translation
 from numpygpt.look.page import look
+from numpygpt.transformer_config import TransformerConfig, initialize
+from numpygpt.translate import Translator
 
 pytestmark = pytest.mark.slow
 HOSTILE = "</script><img src=x onerror=\"document.title='no'\"><svg onload=alert(1)> \u202e 🐈"
@@ -179,6 +184,31 @@ def test_saved_pictures_stand_on_their_own(browser: Browser, address: str, folde
         for element in picture.iter():
             assert element.get("class") is None
             assert "var(" not in str(element.attrib)
+
+
+def test_a_translation(browser: Browser, folder: Path) -> None:
+    special = {"</s>": 299, "<pad>": 300, "<s>": 301}
+    tokenizer = Tokenizer(Tokenizer().merges[:43], special_tokens=special, eot_id=299, suffix=[299])
+    config = TransformerConfig(vocab_size=302, d_model=16, max_position_embeddings=40, decoder_layers=2)
+    translator = Translator(config, initialize(config, seed=2), tokenizer)
+    translator.look("Where is the boat?").save(folder / "translation.html")
+    browser.complaints()
+    browser.open((folder / "translation.html").as_uri())
+    seen = translation.view(translator, "Where is the boat?")
+    weights = cross_attention(seen["source_ids"], seen["ids"], translator.params, config)
+    browser.all("#maps [data-item]")[1].click()
+    browser.all("#strip button")[2].click()
+    shown = np.zeros(len(seen["source_ids"]))
+    for data in browser.data('#lines .edge[data-query="2"]'):
+        shown[int(data["key"])] = float(data["value"])
+    np.testing.assert_allclose(shown, weights[0][1, 2], rtol=0, atol=0.5001 / 255)
+    assert not browser.all("#residual")[0].is_displayed()
+    ids = [config.decoder_start_token_id, *seen["ids"][:2]]
+    logits = translator.logits(seen["source_ids"], ids)[-1].astype(float)
+    logits[300] = -np.inf
+    expected = np.sort(softmax(logits))[::-1][:12]
+    np.testing.assert_allclose(browser.values("#bars .bar"), expected, atol=1e-6)
+    assert browser.complaints() == []
 
 
 def test_it_is_painted_within_half_a_second(browser: Browser, address: str) -> None:
