@@ -675,6 +675,7 @@ function toggle(set, key, button) {
   if (!set.delete(key)) set.add(key);
   button.setAttribute("aria-pressed", set.has(key));
   button.textContent = set.has(key) ? "✕" : "on";
+  drawLines(); // whose button says whether its head is on
   return compare();
 }
 
@@ -844,7 +845,6 @@ function start() {
     byId("silence").onclick = () => {
       const key = `${state.layer} ${state.head}`;
       toggle(off.heads, key, byId("switches").querySelector(`[data-part="${key}"]`));
-      drawLines();
     };
     byId("reset").onclick = () => { undoAll(); drawLines(); };
     byId("replace").onsubmit = (event) => { event.preventDefault(); off.replaced.set(String(state.position), byId("with").value); compare(); };

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Lock
@@ -54,18 +54,23 @@ class LookServer(ThreadingHTTPServer):
     def answer(self, path: str, question: dict[str, Any]) -> dict[str, Any]:
         """Compute the answer to a question of the page. Raises `RefusedError`, ValueError and TimeoutError."""
         text = field(question, "text", str, self.text)
-        deadline = time.monotonic() + self.seconds
-        if not self.turn.acquire(timeout=self.seconds):
-            raise RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, "another question is being answered; ask again")
-        try:
+        replaced = field(question, "replaced", dict, {})
+        if not all(isinstance(value, str) for value in replaced.values()):
+            raise ValueError("what replaces a token is text")
+        heads, mlps = (field(question, name, list, []) for name in ("heads", "mlps"))
+        n_new = min(max(field(question, "n_new", int, 0), 0), MOST_NEW)
+        with self.turn_until() as deadline:
             if path == "/look":
                 return view(self.model, self._with_token(text, question), until(deadline))
-            replaced = field(question, "replaced", dict, {})
-            if not all(isinstance(value, str) for value in replaced.values()):
-                raise ValueError("what replaces a token is text")
-            heads, mlps = (field(question, name, list, []) for name in ("heads", "mlps"))
-            n_new = min(max(field(question, "n_new", int, 0), 0), MOST_NEW)
             return what_if(self.model, text, heads, mlps, replaced, n_new=n_new, deadline=deadline)
+
+    @contextmanager
+    def turn_until(self) -> Iterator[float]:
+        """Wait for this question's turn, and give the time at which its answer must be there."""
+        if not self.turn.acquire(timeout=max(0, self.seconds)):
+            raise RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, "another question is being answered; ask again")
+        try:
+            yield time.monotonic() + self.seconds
         finally:
             self.turn.release()
 
@@ -136,7 +141,7 @@ class Handler(BaseHTTPRequestHandler):
     def _page(self) -> tuple[str, str]:
         if self.path != "/":
             raise RefusedError(HTTPStatus.NOT_FOUND, "there is no such page")
-        with self.server.turn:
+        with self.server.turn_until():
             return "text/html", look(self.server.model, self.server.text, live=True).html
 
     def _answer(self) -> tuple[str, str]:

@@ -186,6 +186,20 @@ def test_saved_pictures_stand_on_their_own(browser: Browser, address: str, folde
             assert "var(" not in str(element.attrib)
 
 
+def test_a_notebook_shows_it_in_a_frame(browser: Browser, stories: GPT2, folder: Path) -> None:
+    """The frame is closed off: scripts may run in it, and reach nothing of the notebook."""
+    shown = f"<!doctype html><title>notebook</title>{stories.look(SENTENCE)._repr_html_()}"
+    (folder / "notebook.html").write_text(shown, encoding="utf-8")
+    browser.complaints()
+    browser.driver.get((folder / "notebook.html").as_uri())
+    browser.driver.switch_to.frame(browser.all("iframe")[0])
+    browser.wait("return document.querySelectorAll('#maps image').length == 24")
+    browser.all("#strip button")[3].click()
+    assert "After ␣a the model says" in browser.text("#summary")
+    browser.driver.switch_to.default_content()
+    assert browser.complaints() == []
+
+
 def test_a_translation(browser: Browser, folder: Path) -> None:
     special = {"</s>": 299, "<pad>": 300, "<s>": 301}
     tokenizer = Tokenizer(Tokenizer().merges[:43], special_tokens=special, eot_id=299, suffix=[299])
