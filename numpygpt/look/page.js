@@ -407,7 +407,7 @@ function drawLines() {
     element.addEventListener("pointerenter", () => { if (hovered !== row) { hovered = row; drawLines(); } });
     svg.append(element);
   }
-  keepInView(byId("lines"), middle(query) * zoom(), rowHeight);
+  keepInView(byId("lines"), middle(query) * zoom(), rowHeight / 2);
   const signs = signsOf(layer, head).map(({ name }) => `looks at ${name}`);
   byId("head").textContent = [`Layer ${layer}, head ${head}`, ...signs].join(" · ");
   byId("silence").textContent = off.heads.has(`${layer} ${head}`) ? "Switch this head on" : "Switch this head off";
