@@ -55,6 +55,7 @@ function half(bits) {
 }
 
 const token = (id) => model.vocabulary[id];
+const plain = (ids) => ids.map(token).join("").replaceAll("␣", " ");
 const word = (position) => token(view.ids[position]);
 const keyWord = (position) => token(view.keys[position]);
 const translates = () => "source_ids" in view; // then a token's logits and attention are those that chose it, not those after it
@@ -250,9 +251,9 @@ function drawSummary() {
   const weights = view.attention.patterns.row(layer, head, position);
   const key = largest(weights, 1)[0];
   parts.push(
-    `Of all heads, head ${head} of ${blockName(layer)} adds most to it directly (${signed(pushes[best])} to its logit); it looks most at `,
-    tokenSpan(word(key)), ` (token ${key}, ${percent(weights[key])}). `);
-  if (position < view.n - 1) parts.push("The text goes on with ", tokenSpan(word(position + 1)), ".");
+    `The head that adds most to this answer, head ${head} of layer ${layer}, looks most at `, tokenSpan(word(key)),
+    ` (token ${key}, ${percent(weights[key])} of its attention). `);
+  if (position < view.n - 1) parts.push("The text itself goes on with ", tokenSpan(word(position + 1)), ".");
   byId("summary").replaceChildren(...parts);
 }
 
@@ -263,7 +264,7 @@ function drawTranslationSummary() {
   const weights = sums.map((each) => each.reduce((sum, weight) => sum + weight, 0) / model.n_head);
   const key = largest(weights, 1)[0];
   byId("summary").replaceChildren(
-    "“", view.text, "” becomes “", view.ids.map(token).join("").replaceAll("␣", " ").trim(), "”. When the model chose ", tokenSpan(word(position)),
+    "“", view.text, "” becomes “", plain(view.ids).trim(), "”. When the model chose ", tokenSpan(word(position)),
     ` (${percent(chance)}), its last layer looked most at `, tokenSpan(keyWord(key)), ` (${percent(weights[key])} of the attention, the mean of its heads).`);
 }
 
@@ -483,7 +484,7 @@ function drawLens() {
   svg.append(draw("rect", { x: left + cell * state.position - 1, y: top - 1, width: cell, height: rowHeight * rows.length, class: "chosen", "pointer-events": "none" }));
   const x = left + cell * state.position;
   svg.append(draw("rect", { x: x + 2, y: top + rowHeight * state.row + 2, width: cell - 6, height: rowHeight - 6, class: "chosen", "pointer-events": "none" }));
-  const names = draw("g", {}, draw("rect", { x: 0, y: 0, width: left - 2, height: top + rowHeight * rows.length, class: "card" }),
+  const names = draw("g", { "data-sticky": "" }, draw("rect", { x: 0, y: 0, width: left - 2, height: top + rowHeight * rows.length, class: "card" }),
     ...rows.map((name, row) => write(0, top + rowHeight * row + 21, name)));
   names.firstChild.style.fill = "var(--card)";
   svg.append(names);
@@ -535,7 +536,7 @@ function drawNeurons() {
 }
 function drawFiring(place) {
   const number = view.neurons.neuron[place];
-  byId("neuron").textContent = `Where neuron ${number} of ${blockName(state.neuronLayer)} fires`;
+  byId("neuron").textContent = `Where neuron ${number} of layer ${state.neuronLayer} fires`;
   const values = view.neurons.activation.row(place);
   const [shade, most] = [shades(), Math.max(1e-9, ...values.map(Math.abs))];
   const svg = figure("firing", 10, `Activation of neuron ${number} at every token`);
@@ -658,7 +659,7 @@ function drawSwitches() {
     cells.push(make("span", {}, blockName(layer)));
     for (let head = 0; head <= model.n_head; head++) {
       const [set, key] = head < model.n_head ? [off.heads, `${layer} ${head}`] : [off.mlps, String(layer)];
-      const name = head < model.n_head ? `head ${head} of ${blockName(layer)}` : `MLP of ${blockName(layer)}`;
+      const name = head < model.n_head ? `head ${head} of layer ${layer}` : `MLP of layer ${layer}`;
       const button = make("button", {
         type: "button", "data-item": "", tabindex: layer + head ? -1 : 0, "aria-pressed": set.has(key), "aria-label": `switch off ${name}`, "data-part": key,
       }, set.has(key) ? "✕" : "on");
@@ -702,7 +703,7 @@ function showComparison(answer) {
   comparison = answer;
   const [original, changed] = [unpack(answer.original).values, unpack(answer.changed).values].map(softmax);
   const ids = largest(original.map((p, id) => Math.max(p, changed[id])), 12);
-  const parts = [...[...off.heads].sort().map((key) => `head ${key.split(" ")[1]} of ${blockName(key.split(" ")[0])}`), ...[...off.mlps].sort().map((layer) => `the MLP of ${blockName(layer)}`)];
+  const parts = [...[...off.heads].sort().map((key) => `head ${key.split(" ")[1]} of layer ${key.split(" ")[0]}`), ...[...off.mlps].sort().map((layer) => `the MLP of layer ${layer}`)];
   const replaced = [...off.replaced].map(([position, text]) => `${word(position)} → ${text.replaceAll(" ", "␣") || "(nothing)"}`);
   byId("changes").textContent = [
     parts.length ? `Switched off: ${parts.join(", ")}.` : "", replaced.length ? `Replaced: ${replaced.join(", ")}.` : "",
@@ -712,8 +713,7 @@ function showComparison(answer) {
   drawRanked("compared", ids, original, changed, "The next token, before and after", { cut: "0%", kind: "changed", note: (id) => ` (was ${percent(original[id])})` });
 }
 function showContinuation({ original, changed }, ids) {
-  const text = (tokens) => tokens.map(token).join("").replaceAll("␣", " ");
-  const line = (name, before, added) => [make("h3", {}, name), make("p", { class: "text" }, `… ${text(before.slice(-8))}`, make("strong", {}, text(added)))];
+  const line = (name, before, added) => [make("h3", {}, name), make("p", { class: "text" }, `… ${plain(before.slice(-8))}`, make("strong", {}, plain(added)))];
   byId("continued").replaceChildren(...line("The model goes on", view.ids, original), ...line("Changed, it goes on", ids, changed));
 }
 function undoAll() {
@@ -729,16 +729,21 @@ function undoAll() {
 
 /* ---- Saving a picture: styles from the sheet are written into the elements */
 
-const INLINED = ["fill", "stroke", "stroke-width", "stroke-dasharray", "stroke-linecap", "opacity", "font-family", "font-size", "font-weight", "text-anchor"];
+const details = (panel) => (panel.id === "attention" ? [`layer ${state.layer}, head ${state.head}`] : []);
+const INLINED = ["fill", "stroke", "stroke-width", "stroke-dasharray", "stroke-linecap", "opacity", "font-family", "font-size", "font-weight", "text-anchor", "image-rendering"];
 function save(panel) {
   const all = draw("svg", { xmlns: "http://www.w3.org/2000/svg" });
-  let [width, height] = [0, 12];
+  const heading = write(12, 24, [panel.querySelector("h2").textContent, `“${plain(view.keys)}”`, moment(), ...details(panel)].join(" · "));
+  fill(heading, { "font-family": "sans-serif", "font-size": 13, fill: getComputedStyle(panel).color }, []);
+  heading.removeAttribute("class");
+  let [width, height] = [0, 40];
   for (const svg of panel.querySelectorAll(".figure svg")) {
     const copy = svg.cloneNode(true);
     const originals = [svg, ...svg.querySelectorAll("*")];
     [copy, ...copy.querySelectorAll("*")].forEach((element, index) => {
       const style = getComputedStyle(originals[index]);
       for (const name of INLINED) element.setAttribute(name, style.getPropertyValue(name));
+      if (element.hasAttribute("data-sticky")) element.removeAttribute("transform");
       for (const name of ["class", "style", "tabindex", "data-item"]) element.removeAttribute(name);
     });
     copy.setAttribute("x", 12);
@@ -747,7 +752,8 @@ function save(panel) {
     height += svg.height.baseVal.value + 16;
     all.append(copy);
   }
-  all.prepend(draw("rect", { width, height, fill: getComputedStyle(panel).backgroundColor }));
+  width = Math.max(width, 24 + textWidth(heading.textContent));
+  all.prepend(draw("rect", { width, height, fill: getComputedStyle(panel).backgroundColor }), heading);
   fill(all, { width, height, viewBox: `0 0 ${width} ${height}` }, []);
   const link = make("a", { download: `${panel.id}.svg`, href: URL.createObjectURL(new Blob([new XMLSerializer().serializeToString(all)], { type: "image/svg+xml" })) });
   link.click();

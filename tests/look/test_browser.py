@@ -268,7 +268,7 @@ def test_the_button_beside_a_head_switches_that_head(live: Browser, stories: GPT
     until_compared(live)
     assert [d["part"] for d in live.data("#switches [aria-pressed=true]")] == ["3 2"]
     assert live.text("#silence") == "Switch this head on"
-    assert "h.3" in live.text("#changes")
+    assert "head 2 of layer 3" in live.text("#changes")
 
 
 def test_another_word_and_another_prompt(live: Browser, stories: GPT2) -> None:

@@ -20,7 +20,7 @@ from numpygpt.transformer_config import TransformerConfig, initialize
 from numpygpt.translate import Translator
 
 pytestmark = pytest.mark.slow
-HOSTILE = "</script><img src=x onerror=\"document.title='no'\"><svg onload=alert(1)> \u202e 🐈"
+HOSTILE = "</script><img src=x onerror=\"document.title='no'\"><svg onload=alert(1)> \u202e \x00 🐈"
 
 CONTRASTS = """
 const luminance = ([r, g, b]) => [r, g, b].map((value) => value / 255)
@@ -97,6 +97,11 @@ def test_hostile_prompts_are_text(browser: Browser, stories: GPT2, folder: Path)
     assert r"\xf0\x9f" in shown
     for index in range(0, len(browser.all("#strip button")), 7):
         browser.all("#strip button")[index].click()
+    browser.all("#tokens .save")[0].click()
+    browser.wait_for((folder / "tokens.svg").exists)
+    words = [element.text for element in ElementTree.parse(folder / "tokens.svg").iter()]
+    assert any("</script><img src=x onerror=" in str(text) for text in words)
+    (folder / "tokens.svg").unlink()
     assert browser.complaints() == []
 
 
@@ -151,7 +156,7 @@ def test_the_keyboard_alone_reaches_everything(browser: Browser, address: str) -
         ("lines", "ARROW_UP", "After ␣with the model says"),
         ("lens", "ARROW_UP", "and h.4:"),
         ("lens", "ARROW_LEFT", "After ␣with the model says"),
-        ("layers", "ARROW_LEFT", "of h.4 fires"),
+        ("layers", "ARROW_LEFT", "of layer 4 fires"),
     ],
 )
 def test_arrow_keys_move_within_a_group(browser: Browser, address: str, group: str, keys: str, shown: str) -> None:
@@ -181,6 +186,8 @@ def test_saved_pictures_stand_on_their_own(browser: Browser, address: str, folde
         picture = ElementTree.parse(path).getroot()
         words = [element.text for element in picture.iter("{http://www.w3.org/2000/svg}text")]
         assert "␣ball" in words, panel
+        assert f"“{SENTENCE}”" in str(words[0])
+        assert panel != "residual" or {"wte + wpe", "h.5"} <= set(words)
         for element in picture.iter():
             assert element.get("class") is None
             assert "var(" not in str(element.attrib)
