@@ -474,7 +474,8 @@ function drawLens() {
       const [x, y, rgb] = [left + cell * position, top + rowHeight * row, shade(share)];
       const chosen = row === state.row && position === state.position;
       const group = draw("g", { ...item(chosen, `${name}, after ${word(position)}: ${token(id)} ${percent(share)}`), "data-id": id, "data-value": share },
-        draw("rect", { x, y, width: cell - 2, height: rowHeight - 2, class: "focus", fill: css(rgb) }),
+        draw("rect", { x, y, width: cell - 2, height: rowHeight - 2, fill: css(rgb) }),
+        draw("rect", { x: x + 2, y: y + 2, width: cell - 6, height: rowHeight - 6, class: chosen ? "chosen focus" : "hit" }),
         write(x + cell / 2 - 1, y + 15, fit(token(id), cell - 8, 12), "token middle"),
         write(x + cell / 2 - 1, y + 29, percent(share), "middle"));
       for (const text of group.querySelectorAll("text")) Object.assign(text.style, { fill: inkOn(rgb), fontSize: "12px" });
@@ -483,7 +484,6 @@ function drawLens() {
   });
   svg.append(draw("rect", { x: left + cell * state.position - 1, y: top - 1, width: cell, height: rowHeight * rows.length, class: "chosen", "pointer-events": "none" }));
   const x = left + cell * state.position;
-  svg.append(draw("rect", { x: x + 2, y: top + rowHeight * state.row + 2, width: cell - 6, height: rowHeight - 6, class: "chosen", "pointer-events": "none" }));
   const names = draw("g", { "data-sticky": "" }, draw("rect", { x: 0, y: 0, width: left - 2, height: top + rowHeight * rows.length, class: "card" }),
     ...rows.map((name, row) => write(0, top + rowHeight * row + 21, name)));
   names.firstChild.style.fill = "var(--card)";

@@ -299,6 +299,12 @@ def test_another_word_and_another_prompt(live: Browser, stories: GPT2) -> None:
     assert live.values("#ids rect[data-value]")[-1] == drawn
 
 
+def test_a_file_has_no_controls_that_need_python(page: Browser) -> None:
+    assert page.all("#not-live")[0].is_displayed()
+    for selector in ("#live", "#ask", "#silence", "#append", "#what-if .save"):
+        assert not any(element.is_displayed() for element in page.all(selector)), selector
+
+
 def test_what_cannot_be_is_said(live: Browser) -> None:
     live.run("document.getElementById('prompt').value = 'ball '.repeat(300)")
     live.all("#ask button")[0].click()
