@@ -174,7 +174,7 @@ def test_arrow_keys_move_within_a_group(browser: Browser, address: str, group: s
 def test_everything_has_a_name(browser: Browser, address: str) -> None:
     browser.open(address)
     for element in browser.all("button, input, a, [role=radio], [role=radiogroup], svg[role]")[::3]:
-        assert element.accessible_name
+        assert element.accessible_name or not element.is_displayed()
 
 
 def test_saved_pictures_stand_on_their_own(browser: Browser, address: str, folder: Path) -> None:
