@@ -19,8 +19,15 @@ return [...document.querySelectorAll(arguments[0])].map((element) => ({...elemen
 class Browser:
     """One tab, and what it has asked for and complained of."""
 
-    def __init__(self, driver: Any) -> None:
+    def __init__(self, driver: Any, folder: Path) -> None:
         self.driver = driver
+        self.folder = folder  # for pages, and where downloads go
+
+    def save(self, html: str, name: str = "look.html") -> str:
+        """Write a page to a file, and return its address."""
+        path = self.folder / name
+        path.write_text(html, encoding="utf-8")
+        return path.as_uri()
 
     def open(self, address: str, width: int = 1000, theme: str = "light") -> None:
         """Load a page at a width, in pixels, and wait until it is drawn."""
@@ -48,6 +55,10 @@ class Browser:
     def all(self, selector: str) -> list[Any]:
         """Every element that a CSS selector finds."""
         return list(self.driver.find_elements("css selector", selector))
+
+    def choose(self, group: str, index: int) -> None:
+        """Click one of a group."""
+        self.all(f"#{group} [data-item]")[index].click()
 
     def data(self, selector: str) -> list[dict[str, str]]:
         """The data attributes of every element that a CSS selector finds."""
@@ -79,7 +90,7 @@ class Browser:
 
 
 @contextmanager
-def running_browser(downloads: Path) -> Iterator[Browser]:
+def running_browser(folder: Path) -> Iterator[Browser]:
     """Start chromium; skips the test where it, its driver or Selenium is missing."""
     webdriver = pytest.importorskip("selenium.webdriver")
     chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
@@ -92,8 +103,8 @@ def running_browser(downloads: Path) -> Iterator[Browser]:
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     tab = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
     try:
-        where = {"behavior": "allow", "downloadPath": str(downloads)}
+        where = {"behavior": "allow", "downloadPath": str(folder)}
         tab.execute_cdp_cmd("Browser.setDownloadBehavior", where)
-        yield Browser(tab)
+        yield Browser(tab, folder)
     finally:
         tab.quit()

@@ -7,7 +7,7 @@ import webbrowser
 from pathlib import Path
 
 from numpygpt.__main__ import read_prompt
-from numpygpt.command_line import Parser, friendly_exit, number
+from numpygpt.command_line import Parser, friendly_exit
 from numpygpt.look.page import Page, look, look_at_translation
 from numpygpt.look.server import serve
 from numpygpt.models.names import default_model
@@ -37,17 +37,18 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--open", action="store_true", help="show it in the browser")
     parser.add_argument(
         "--serve",
-        type=number(int, 0),
         metavar="PORT",
         nargs="?",
-        const=PORT,
-        help=f"write no file but answer a browser on this machine, which can ask for other prompts and switch off heads"
+        const=str(PORT),
+        help="write no file but answer a browser on this machine, which can ask for other prompts and switch off heads"
         f" and MLPs, until Ctrl-C; 0: any free port (default: {PORT})",
     )
     options = parser.parse_args(argv)
+    if options.serve is not None and not options.serve.isdecimal():  # it is the text, and the port was left out
+        options.serve, options.text = str(PORT), [options.serve, *options.text]
     if not options.text and (sys.stdin is None or sys.stdin.isatty()):
         parser.error('give a prompt, such as "The little boat went to the"')
-    if options.serve is not None and options.serve > 65535:
+    if options.serve is not None and int(options.serve[:6]) > 65535:
         parser.error(f"--serve {options.serve}: a port is a number up to 65535")
     if options.serve is not None and options.translate:
         parser.error("--serve answers questions about a GPT-2; it does not go with --translate")
@@ -61,7 +62,7 @@ def main(argv: list[str] | None = None) -> None:
         if options.serve is None:
             write(look(model, text), options.out, show=options.open)
         else:
-            serve(model, text, options.serve, ready=webbrowser.open if options.open else None)
+            serve(model, text, int(options.serve), ready=webbrowser.open if options.open else None)
 
 
 def write(page: Page, path: str, *, show: bool) -> None:

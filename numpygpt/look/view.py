@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
-from numpygpt.arrays import Array, Params, flatten
+from numpygpt.arrays import Array, Ids, Params, flatten
 from numpygpt.config import GPT2Config
 from numpygpt.engine.threads import WORTHWHILE, blas
 from numpygpt.look import inside, tokens
@@ -77,7 +77,7 @@ def longest(config: GPT2Config) -> int:
     return min(config.n_ctx, LONGEST, math.isqrt(PATTERN_BYTES // (config.n_layer * config.n_head)))
 
 
-def check_ids(model: Model, ids: list[int]) -> Any:
+def check_ids(model: Model, ids: list[int]) -> Ids:
     """Return ids as an array, if there are any, and no more than a page shows."""
     if not ids:
         raise ValueError("the text is empty; give one with at least one token")

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from browser import Browser, running_browser
+from browser import Browser
 from look_pages import SENTENCE
 
 from numpygpt import GPT2, Tokenizer, softmax
@@ -65,31 +64,13 @@ return [n, poor];
 
 
 @pytest.fixture(scope="module")
-def stories() -> GPT2:
-    return GPT2.from_pretrained("stories")
+def address(stories: GPT2, browser: Browser) -> str:
+    return browser.save(look(stories, SENTENCE).html)
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("pages")
-
-
-@pytest.fixture(scope="module")
-def browser(folder: Path) -> Iterator[Browser]:
-    with running_browser(folder) as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module")
-def address(stories: GPT2, folder: Path) -> str:
-    look(stories, SENTENCE).save(folder / "look.html")
-    return (folder / "look.html").as_uri()
-
-
-def test_hostile_prompts_are_text(browser: Browser, stories: GPT2, folder: Path) -> None:
-    look(stories, HOSTILE).save(folder / "hostile.html")
+def test_hostile_prompts_are_text(browser: Browser, stories: GPT2) -> None:
     browser.complaints()
-    browser.open((folder / "hostile.html").as_uri())
+    browser.open(browser.save(look(stories, HOSTILE).html, "hostile.html"))
     assert browser.driver.title == "Look inside a prompt"
     assert browser.all("img, body script[src]") == []
     shown = "".join(button.text for button in browser.all("#strip button"))
@@ -98,10 +79,11 @@ def test_hostile_prompts_are_text(browser: Browser, stories: GPT2, folder: Path)
     for index in range(0, len(browser.all("#strip button")), 7):
         browser.all("#strip button")[index].click()
     browser.all("#tokens .save")[0].click()
-    browser.wait_for((folder / "tokens.svg").exists)
-    words = [element.text for element in ElementTree.parse(folder / "tokens.svg").iter()]
+    path = browser.folder / "tokens.svg"
+    browser.wait_for(path.exists)
+    words = [element.text for element in ElementTree.parse(path).iter()]
     assert any("</script><img src=x onerror=" in str(text) for text in words)
-    (folder / "tokens.svg").unlink()
+    path.unlink()
     assert browser.complaints() == []
 
 
@@ -177,11 +159,11 @@ def test_everything_has_a_name(browser: Browser, address: str) -> None:
         assert element.accessible_name or not element.is_displayed()
 
 
-def test_saved_pictures_stand_on_their_own(browser: Browser, address: str, folder: Path) -> None:
+def test_saved_pictures_stand_on_their_own(browser: Browser, address: str) -> None:
     browser.open(address)
     for panel in ("tokens", "attention", "residual", "neurons", "next"):
         browser.run("document.querySelector(arguments[0]).click()", f"#{panel} .save")
-        path = folder / f"{panel}.svg"
+        path = browser.folder / f"{panel}.svg"
         browser.wait_for(path.exists)
         picture = ElementTree.parse(path).getroot()
         words = [element.text for element in picture.iter("{http://www.w3.org/2000/svg}text")]
@@ -193,12 +175,20 @@ def test_saved_pictures_stand_on_their_own(browser: Browser, address: str, folde
             assert "var(" not in str(element.attrib)
 
 
-def test_a_notebook_shows_it_in_a_frame(browser: Browser, stories: GPT2, folder: Path) -> None:
+def test_pages_of_the_tutorials_are_links_where_there_is_a_site(browser: Browser, stories: GPT2) -> None:
+    browser.open(browser.save(look(stories, SENTENCE, tutorials="../tutorials/").html, "site.html"))
+    links = browser.run("return [...document.querySelectorAll('.end a')].map((a) => a.getAttribute('href'))")
+    assert len(links) == 6
+    for link in links:
+        page = Path(__file__).parents[1] / link.replace(".html", ".md")
+        assert page.exists()
+
+
+def test_a_notebook_shows_it_in_a_frame(browser: Browser, stories: GPT2) -> None:
     """The frame is closed off: scripts may run in it, and reach nothing of the notebook."""
     shown = f"<!doctype html><title>notebook</title>{stories.look(SENTENCE)._repr_html_()}"
-    (folder / "notebook.html").write_text(shown, encoding="utf-8")
     browser.complaints()
-    browser.driver.get((folder / "notebook.html").as_uri())
+    browser.driver.get(browser.save(shown, "notebook.html"))
     browser.driver.switch_to.frame(browser.all("iframe")[0])
     browser.wait("return document.querySelectorAll('#maps image').length == 24")
     browser.all("#strip button")[3].click()
@@ -207,14 +197,13 @@ def test_a_notebook_shows_it_in_a_frame(browser: Browser, stories: GPT2, folder:
     assert browser.complaints() == []
 
 
-def test_a_translation(browser: Browser, folder: Path) -> None:
+def test_a_translation(browser: Browser) -> None:
     special = {"</s>": 299, "<pad>": 300, "<s>": 301}
     tokenizer = Tokenizer(Tokenizer().merges[:43], special_tokens=special, eot_id=299, suffix=[299])
     config = TransformerConfig(vocab_size=302, d_model=16, max_position_embeddings=40, decoder_layers=2)
     translator = Translator(config, initialize(config, seed=2), tokenizer)
-    translator.look("Where is the boat?").save(folder / "translation.html")
     browser.complaints()
-    browser.open((folder / "translation.html").as_uri())
+    browser.open(browser.save(translator.look("Where is the boat?").html, "translation.html"))
     seen = translation.view(translator, "Where is the boat?")
     weights = cross_attention(seen["source_ids"], seen["ids"], translator.params, config)
     browser.all("#maps [data-item]")[1].click()

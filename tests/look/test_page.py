@@ -26,7 +26,7 @@ HOSTILE = "</script><img src=x onerror=alert(1)> {{data}} & \u2028 \u202e \x00 ð
 
 
 class Elements(HTMLParser):
-    """The elements of a page and their attributes, and the text of the last script of data."""
+    """The elements of a page, and their attributes."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -37,11 +37,6 @@ class Elements(HTMLParser):
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         self.names.append(tag)
         self.attributes += attributes
-
-
-@pytest.fixture(scope="module")
-def stories() -> GPT2:
-    return GPT2.from_pretrained("stories")
 
 
 def test_the_page_holds_the_view_and_the_facts(stories: GPT2) -> None:
@@ -131,7 +126,7 @@ def test_the_command_writes_the_page_and_says_where(
         (["--model", "/nowhere", "a"], "/nowhere"),
         (["--model", "stories", "--out", "/nowhere/a.html", "a"], "/nowhere/a.html"),
         (["--serve", "99999", "a"], "a port is a number up to 65535"),
-        (["--serve", "the boat"], "'the boat' is not a whole number"),
+        (["--serve", "9" * 5000, "a"], "a port is a number up to 65535"),
         (["--sevre", "a"], "--sevre"),
     ],
 )
@@ -144,6 +139,23 @@ def test_a_mistake_is_one_line_and_status_2(
     assert (ended.value.code, out, err.count("\n")) == (2, "", 1)
     assert err.startswith("python -m numpygpt.look: ")
     assert error in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "port", "text"),
+    [
+        (["--serve", "The boat"], 8000, "The boat"),
+        (["The boat", "--serve"], 8000, "The boat"),
+        (["--serve", "9000", "The", "boat"], 9000, "The boat"),
+        (["--serve", "The", "boat"], 8000, "The boat"),
+        (["--serve", "--open", "The boat"], 8000, "The boat"),
+    ],
+)
+def test_the_port_may_be_left_out(arguments: list[str], port: int, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, int]] = []
+    monkeypatch.setattr(command, "serve", lambda model, text, port, ready: asked.append((text, port)))
+    command.main(["--model", "stories", *arguments])
+    assert asked == [(text, port)]
 
 
 @posix

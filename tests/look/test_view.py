@@ -20,11 +20,6 @@ from numpygpt.look.view import facts, longest, view
 
 
 @pytest.fixture(scope="module")
-def stories() -> GPT2:
-    return GPT2.from_pretrained("stories")
-
-
-@pytest.fixture(scope="module")
 def seen(stories: GPT2) -> dict[str, Any]:
     return view(stories, SENTENCE)
 

@@ -14,11 +14,6 @@ from numpygpt.arrays import Array
 from numpygpt.look.what_if import what_if
 
 
-@pytest.fixture(scope="module")
-def stories() -> GPT2:
-    return GPT2.from_pretrained("stories")
-
-
 def kl_bits(logits: Array, others: Array) -> float:
     """Σ p log2(p / q), term by term, from the logarithms themselves."""
     log_p, log_q = (x - np.log(np.exp(x).sum()) for x in (logits.astype(float), others.astype(float)))
