@@ -250,8 +250,9 @@ function drawSummary() {
   const [layer, head] = [Math.floor(best / model.n_head), best % model.n_head];
   const weights = view.attention.patterns.row(layer, head, position);
   const key = largest(weights, 1)[0];
-  parts.push(
-    `The head that adds most to this answer, head ${head} of layer ${layer}, looks most at `, tokenSpan(word(key)),
+  const button = make("button", { type: "button", class: "link", id: "strongest-head" }, `head ${head} of layer ${layer}`);
+  button.onclick = () => { change({ layer, head }); byId("attention").scrollIntoView(); };
+  parts.push("The head that adds most to this answer, ", button, ", looks most at ", tokenSpan(word(key)),
     ` (token ${key}, ${percent(weights[key])} of its attention). `);
   if (position < view.n - 1) parts.push("The text itself goes on with ", tokenSpan(word(position + 1)), ".");
   byId("summary").replaceChildren(...parts);
@@ -357,6 +358,7 @@ function drawMaps() {
         draw("rect", { x, y, width: size, height: size, class: "box focus" }),
         draw("image", { x, y, width: size, height: size, href: picture(layer, head), preserveAspectRatio: "none" }),
         draw("rect", { x, y, width: size, height: size, class: chosen ? "chosen focus" : "hit focus" }),
+        draw("rect", { x: x - 4, y: y + (size / view.n) * state.position, width: 4, height: Math.max(2, size / view.n), class: "point" }),
         write(x + size - 4, y + 13, signs.map(({ sign }) => sign).join(" "), "sign end"),
         ...(labelled ? [write(x + size / 2, y + size + 12, `${entropy.toFixed(1)} bits`, "quiet middle")] : [])));
     }
@@ -365,7 +367,7 @@ function drawMaps() {
   byId("habits").textContent =
     `Under each map its entropy: with 0 bits a head looks at one token, with 3 bits as widely as if at 8 alike. ` +
     (legend ? `A letter marks a head that gives at least a quarter of its attention, and twice what an even head would, to ${legend}. ` : "") +
-    `Darker or brighter is more; the shades are the square root of the weights.`;
+    `The tick beside a map is at the row of the chosen token. Darker or brighter is more; the shades are the square root of the weights.`;
 }
 
 function drawLines() {
@@ -764,7 +766,7 @@ function save(panel) {
 
 const DRAWINGS = [
   [drawStrip, ["position"]], [drawSummary, ["position"]], [drawMerges, ["position"]], [drawNeighbors, ["position"]],
-  [drawMaps, ["layer", "head"]], [drawLines, ["position", "layer", "head"]], [drawParts, ["position"]],
+  [drawMaps, ["position", "layer", "head"]], [drawLines, ["position", "layer", "head"]], [drawParts, ["position"]],
   [drawLens, ["position", "row"]], [drawNeurons, ["position", "neuronLayer", "rank"]], [drawNext, ["position", "point"]],
 ];
 

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 from browser import Browser
-from look_pages import HALF, SENTENCE
+from look_pages import HALF, SENTENCE, unpack
 
 from numpygpt import GPT2, Sampling, softmax
 from numpygpt.arrays import Array
 from numpygpt.look.page import look
+from numpygpt.look.view import view
 from numpygpt.sampling import sample
 
 pytestmark = pytest.mark.slow
@@ -71,6 +72,17 @@ def test_attention(page: Browser, kept: dict[str, Array]) -> None:
     patterns = np.stack([kept[f"h.{layer}.attn.probabilities"] for layer in range(6)])
     entropy = -(patterns * np.log2(np.maximum(patterns, 1e-30))).sum(axis=-1).mean(axis=-1)
     np.testing.assert_allclose(page.values("#maps [data-item]"), entropy.ravel(), atol=0.005)
+
+
+def test_the_summary_names_the_head_that_adds_most_and_leads_to_it(page: Browser, stories: GPT2) -> None:
+    pushes = unpack(view(stories, SENTENCE)["stream"]["head_push"])
+    for position in (28, 12):
+        page.choose("strip", position)
+        layer, head = np.unravel_index(pushes[..., position].argmax(), (6, 4))
+        assert page.text("#strongest-head") == f"head {head} of layer {layer}"
+        page.choose("maps", 0)
+        page.run("document.getElementById('strongest-head').click()")
+        assert page.text("#head").startswith(f"Layer {layer}, head {head}")
 
 
 def test_the_pointer_shows_where_a_word_looks(page: Browser, kept: dict[str, Array]) -> None:
