@@ -36,6 +36,8 @@ except ModuleNotFoundError:  # without its folder, the book does all that there 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from numpygpt.look.page import Page
+
 NEW_TOKENS = 40  # where nobody says how many
 SHAPE = ("n_layer", "n_head", "n_embd", "n_ctx", "vocab_size")  # what a model shows of its config
 
@@ -243,6 +245,17 @@ class GPT2:
     def tokens(self, text: str) -> list[tuple[int, str]]:
         """Return a text's tokens: the id of each, and what it stands for."""
         return [(token_id, self.tokenizer.decode([token_id])) for token_id in self.tokenizer.encode(text)]
+
+    def look(self, text: str) -> Page:
+        """Return a page that shows what goes on inside when the model reads a text: a notebook shows it, or save it.
+
+            model.look("The little boat went to the").save("look.html")
+
+        Raises ValueError for an empty text, and for one that is too long for the model or for a page.
+        """
+        from numpygpt.look.page import look  # here, for only those who look need it
+
+        return look(self, text)
 
     def save(self, folder: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Save the model as a folder that `from_pretrained` and `transformers` open.

@@ -6,7 +6,7 @@ import logging
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import overload
+from typing import TYPE_CHECKING, overload
 
 from numpy.typing import ArrayLike
 
@@ -20,6 +20,9 @@ try:
     from numpygpt.engine.translate import cross_attention, transformer, translate
 except ModuleNotFoundError:  # without its folder, the book does it, slowly
     from numpygpt.without_engine import cross_attention, transformer, translate
+
+if TYPE_CHECKING:
+    from numpygpt.look.page import Page
 
 EMBEDDED = "english-french"
 ALIGNING_LAYER = -1  # of the decoder, whose cross-attention looks most at the word that is being translated
@@ -137,6 +140,15 @@ class Translator:
         [target] = translate(pieces, self.params, self.config, num_beams=num_beams)
         weights = cross_attention(pieces[0], target, self.params, self.config)[ALIGNING_LAYER].mean(axis=0)
         return align(pieces[0][:-1], target, weights, self.tokenizer)
+
+    def look(self, text: str) -> Page:
+        """Return a page that shows where the decoder looked for each token: a notebook shows it, or save it.
+
+        Raises ValueError for an empty text, and for one of several sentences.
+        """
+        from numpygpt.look.page import look_at_translation  # here, for only those who look need it
+
+        return look_at_translation(self, text)
 
     def _pieces(self, text: str) -> list[list[int]]:
         """Turn a text into ids, a piece for every sentence: it was single ones that the model has learned from."""

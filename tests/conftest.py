@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import random_models
+from browser import Browser, running_browser
 from command_runs import Call
 from hub_checks import FILES, NAME, SETTINGS
 from hub_server import HubServer
@@ -65,6 +66,19 @@ def endless(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 def tiny() -> GPT2:
     """The reference model: random weights, 3 layers, 512 tokens, a context window of 64."""
     return GPT2.from_pretrained(REFERENCE / "tiny")
+
+
+@pytest.fixture(scope="session")
+def stories() -> GPT2:
+    """The embedded model."""
+    return GPT2.from_pretrained("stories")
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """A browser, where there is one; tests that use it are skipped elsewhere."""
+    with running_browser(tmp_path_factory.mktemp("pages")) as browser:
+        yield browser
 
 
 @pytest.fixture(scope="session")
