@@ -61,7 +61,8 @@ def test_what_was_trained_here_is_listed_as_long_as_it_is_there(
     lines = command(capsys, "list")[1].splitlines()
     assert lines[0].startswith("stories ")
     assert lines[0].endswith("comes along")
-    assert lines[1].split() == [str(tmp_path / "a"), "2", "bytes", "trained", "here"]
+    assert lines[1].startswith("english-french ")
+    assert lines[2].split() == [str(tmp_path / "a"), "2", "bytes", "trained", "here"]
     (cache / "trained.json").write_text("{")
     assert names.trained() == []
 
