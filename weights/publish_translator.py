@@ -33,6 +33,7 @@ from numpygpt.models.tokenizer_files import load_tokenizer
 from numpygpt.safetensors import save_file
 from numpygpt.train.config import TranslationConfig, flag
 from numpygpt.train.loop import read_state
+from numpygpt.train.translation import open_again, validation_loss
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "weights" / "english-french"
@@ -126,6 +127,9 @@ def publish(folder: Path, corpus: Path, note: str = "") -> None:
     draw_curve(rows, FOLDER / "loss.png")
     translator = Translator.from_pretrained(FOLDER)
     measured = measure(translator, corpus)
+    held_out = open_again(folder, options, state["config"]).held_out
+    loss = validation_loss(translator.params, config, held_out)
+    n_bytes = sum(len(tokenizer.token_bytes(i)) for i in held_out.target.tolist() if i != config.eos_token_id)
     with atomic_write(FOLDER / "scores.json") as file:
         file.write(json.dumps(measured, indent=1).encode() + b"\n")
     card = CARD.format(
@@ -137,9 +141,9 @@ def publish(folder: Path, corpus: Path, note: str = "") -> None:
         n_target=rows[-1]["tokens"],
         hours=state["seconds"] / 3600,
         threads=options.threads,
-        loss=rows[-1]["validation_loss"],
-        perplexity=math.exp(rows[-1]["validation_loss"]),
-        bits=rows[-1]["validation_bits_per_byte"],
+        loss=loss,
+        perplexity=math.exp(loss),
+        bits=loss * len(held_out.target) / math.log(2) / n_bytes,
         scores=score_table(measured),
         n_test=measured["n_test"],
         n_far=measured["n_far"],

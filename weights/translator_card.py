@@ -21,8 +21,7 @@ French: `python -m numpygpt.translate "Where is the station?"`.
 | weights | float16, {size:,} bytes |
 | trained | {steps:,} steps, {n_target:,} French tokens predicted, {hours:.1f} hours, {threads} threads of a shared \
 CPU |
-| validation loss | {loss:.4f} nats per token, perplexity {perplexity:.2f}, {bits:.4f} bits per byte (during training, \
-in float32) |
+| validation loss | {loss:.4f} nats per token, perplexity {perplexity:.2f}, {bits:.4f} bits per byte |
 
 ![Training loss, with label smoothing, and validation loss, without, against the French tokens seen](loss.png)
 
