@@ -167,7 +167,7 @@ def test_the_transcripts_in_the_readme_are_what_the_commands_print(tmp_path: Pat
     """Every line that begins with a dollar sign, and the lines below it."""
     readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
     transcripts = re.findall(r"^    \$ (.*)\n((?:    (?!\$).*\n|\n(?=    ))+)", readme, re.MULTILINE)
-    assert len(transcripts) == 4
+    assert len(transcripts) == 5
     for line, shown in transcripts:
         line = line.replace("python -m", f"{sys.executable} -m")
         result = subprocess.run(line, shell=True, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, check=True)
