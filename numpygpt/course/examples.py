@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import math
 from typing import Any
 
 import numpy as np
@@ -72,7 +73,7 @@ def _examples(exercise: Exercise) -> list[doctest.Example]:
 def outcomes(exercise: Exercise, implementation: Any) -> list[tuple[str, Any]]:
     """Run the example with an implementation: its lines, each with what it returned or printed."""
     printed: list[Any] = []
-    namespace = dict(vars(exercise.book_module())) | {"np": np, exercise.owner: implementation}
+    namespace = dict(vars(exercise.book_module())) | {"np": np, "math": math, exercise.owner: implementation}
     namespace["print"] = lambda *args: printed.extend(args)
     seen: list[tuple[str, Any]] = []
     for example in _examples(exercise):
