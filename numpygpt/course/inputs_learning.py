@@ -10,7 +10,7 @@ import numpy as np
 
 from numpygpt.arrays import Array
 from numpygpt.backward.layers import SavedAttention
-from numpygpt.layers import attention, causal_mask, softmax
+from numpygpt.layers import causal_mask, softmax
 
 Case = tuple[tuple[Any, ...], dict[str, Any]]  # positional and keyword arguments
 
@@ -35,7 +35,7 @@ def _cross_entropy(rng: Any) -> list[Case]:
     return [
         case(floats(rng, 3, 5), np.array([1, 0, 4])),
         case(floats(rng, 2, 3, 5), np.array([[1, 0, 4], [2, 2, 3]])),
-        case(huge, np.array([1, 2])),
+        case(huge, np.array([2, 2])),
         case(floats(rng, 4), 2),
     ]
 
@@ -86,7 +86,6 @@ def _attention(rng: Any) -> list[Case]:
         saved = SavedAttention(p, None, p @ v)
         return case(floats(rng, *lead, n_query, 4), saved, q, k, v, scale)
 
-    assert attention is not None
     return [one(), one(2, 3), one(n_query=3, n_key=5, causal=False), one(2, scale=0.7)]
 
 
