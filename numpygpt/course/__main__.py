@@ -35,8 +35,14 @@ def start(folder: Path) -> None:
         elif name.endswith(".py"):
             new += _add_missing(path, name)
     first = next(iter(EXERCISES))
-    print(f"{folder}: {len(new)} new files or functions, {len(EXERCISES)} exercises" if new else f"{folder}: nothing is new")
-    print(f"begin with {first} in {folder / EXERCISES[first].file}, then: python -m numpygpt.course check {folder} {first}")
+    print(
+        f"{folder}: {len(new)} new files or functions, {len(EXERCISES)} exercises"
+        if new
+        else f"{folder}: nothing is new"
+    )
+    print(
+        f"begin with {first} in {folder / EXERCISES[first].file}, then: python -m numpygpt.course check {folder} {first}"
+    )
 
 
 def _add_missing(path: Path, name: str) -> list[str]:
@@ -46,9 +52,7 @@ def _add_missing(path: Path, name: str) -> list[str]:
         tree = ast.parse(text)
     except SyntaxError:
         return []
-    missing = [
-        e for e in EXERCISES.values() if e.file == name and not e.method and e.owner not in _bound_names(tree)
-    ]
+    missing = [e for e in EXERCISES.values() if e.file == name and not e.method and e.owner not in _bound_names(tree)]
     if missing:
         _write(path, text.rstrip("\n") + "\n" + "".join("\n\n" + _stub(e) for e in missing))
     return [e.name for e in missing]
@@ -232,7 +236,9 @@ def run(options: argparse.Namespace) -> int:
         start(options.folder)
         return 0
     if not options.folder.is_dir():
-        raise FileNotFoundError(f"there is no folder {options.folder}; python -m numpygpt.course start {options.folder} makes it")
+        raise FileNotFoundError(
+            f"there is no folder {options.folder}; python -m numpygpt.course start {options.folder} makes it"
+        )
     if options.command == "check":
         return check(options.folder, options.names, options.time_limit, options.json)
     if options.command == "status":

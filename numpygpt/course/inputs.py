@@ -29,7 +29,12 @@ def _tables(rng: Any) -> list[Case]:
 
 
 def _xs(rng: Any) -> list[Case]:
-    return [case(floats(rng, 3, 5)), case(floats(rng, 2, 3, 5)), case(4 * floats(rng, 6)), case(floats(rng, 2, 2, 3, 4))]
+    return [
+        case(floats(rng, 3, 5)),
+        case(floats(rng, 2, 3, 5)),
+        case(4 * floats(rng, 6)),
+        case(floats(rng, 2, 2, 3, 4)),
+    ]
 
 
 def _softmax(rng: Any) -> list[Case]:
@@ -111,7 +116,12 @@ def _block(rng: Any) -> list[Case]:
 def _gpt2(rng: Any) -> list[Case]:
     def params(n_layer: int) -> dict[str, Any]:
         h = [_block_params(rng) for _ in range(n_layer)]
-        return {"wte": {"weight": floats(rng, 9, 8)}, "wpe": {"weight": floats(rng, 6, 8)}, "h": h, "ln_f": _norm(rng, 8)}
+        return {
+            "wte": {"weight": floats(rng, 9, 8)},
+            "wpe": {"weight": floats(rng, 6, 8)},
+            "h": h,
+            "ln_f": _norm(rng, 8),
+        }
 
     ids = [np.array([3, 1, 4, 1]), np.array([[3, 1, 4], [8, 0, 2]]), [5], [2, 2, 7, 7, 0, 1]]
     return [case(each, **params(2), n_head=2) for each in ids]

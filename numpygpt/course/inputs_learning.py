@@ -114,7 +114,12 @@ def _adamw(rng: Any) -> list[Case]:
     def one(lr: float, **options: float) -> Case:
         return case(_gradients(rng), [_gradients(rng) for _ in range(4)], lr, options)
 
-    return [one(0.01), one(0.1, weight_decay=0.5), one(0.03, beta1=0.5, beta2=0.5, epsilon=0.1), one(0.1, weight_decay=0)]
+    return [
+        one(0.01),
+        one(0.1, weight_decay=0.5),
+        one(0.03, beta1=0.5, beta2=0.5, epsilon=0.1),
+        one(0.1, weight_decay=0),
+    ]
 
 
 def steps_of_adamw(optimizer: Any, tensors: Any, gradients: Any, lr: float, options: Any) -> Any:

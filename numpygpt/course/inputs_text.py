@@ -79,7 +79,13 @@ def _temperature(rng: Any) -> list[Case]:
 
 def _top_k(rng: Any) -> list[Case]:
     ties = np.array([1.0, 2.0, 2.0, 3.0, 0.0], np.float32)
-    return [case(floats(rng, 6), 2), case(_logits(rng), 3), case(ties, 2), case(floats(rng, 5), 9), case(_logits(rng), 1)]
+    return [
+        case(floats(rng, 6), 2),
+        case(_logits(rng), 3),
+        case(ties, 2),
+        case(floats(rng, 5), 9),
+        case(_logits(rng), 1),
+    ]
 
 
 def _top_p(rng: Any) -> list[Case]:

@@ -44,7 +44,8 @@ def is_written(folder: Path, exercise: Exercise) -> bool:
         return True
     node = definition(tree, exercise.attribute)
     found_by_other_means = node is None and any(
-        isinstance(inner, (ast.Name, ast.alias)) and exercise.owner in (getattr(inner, "id", ""), getattr(inner, "name", ""))
+        isinstance(inner, (ast.Name, ast.alias))
+        and exercise.owner in (getattr(inner, "id", ""), getattr(inner, "name", ""))
         for inner in ast.walk(tree)
     )
     return found_by_other_means if node is None else not is_stub(node)

@@ -25,7 +25,9 @@ def check(function: Callable[..., Any] | type, name: str | None = None) -> bool:
     Raises ValueError for a name that is no exercise's.
     """
     if isinstance(function, type) and name is None:
-        methods = [e for e in EXERCISES.values() if e.method and e.owner == function.__name__ and e.method in vars(function)]
+        methods = [
+            e for e in EXERCISES.values() if e.method and e.owner == function.__name__ and e.method in vars(function)
+        ]
         if not methods:
             find(function.__name__)
         return all([_one(exercise, with_book_methods(function, exercise)) for exercise in methods])

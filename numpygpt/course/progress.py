@@ -58,6 +58,12 @@ def table(folder: Path) -> list[dict[str, Any]]:
         took = None
         if status == "done":
             took = round((entry["done"] - entry["begun"]) / 60, 1)
-        row = {"name": name, "page": exercise.page, "file": exercise.file, "status": status, "tries": entry.get("tries", 0)}
+        row = {
+            "name": name,
+            "page": exercise.page,
+            "file": exercise.file,
+            "status": status,
+            "tries": entry.get("tries", 0),
+        }
         rows.append(row | {"minutes": took, "minutes_planned": exercise.minutes})
     return rows

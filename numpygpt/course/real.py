@@ -73,7 +73,9 @@ def _write(ids: list[int], params: Any, n_head: int, tokenizer: Tokenizer, remar
     def model(so_far: list[int]) -> Any:
         return book("gpt2").gpt2(so_far, **params, n_head=n_head)
 
-    new: Iterator[int] = book("generate").generate(ids, model, max_new_tokens=NEW_TOKENS, n_ctx=len(params["wpe"]["weight"]))
+    new: Iterator[int] = book("generate").generate(
+        ids, model, max_new_tokens=NEW_TOKENS, n_ctx=len(params["wpe"]["weight"])
+    )
     so_far = list(ids)
     for token_id in new:
         so_far.append(token_id)

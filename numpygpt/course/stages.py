@@ -180,7 +180,9 @@ def recognize(exercise: Exercise, implementation: Any, result: Result) -> None:
     inputs = cases(exercise.name)
     mine = [outcome(exercise.name, implementation, one) for one in inputs]
     for mistake in mistakes_of(exercise.name):
-        if all(_alike(outcome(exercise.name, mistake.function, one), own) for one, own in zip(inputs, mine, strict=True)):
+        if all(
+            _alike(outcome(exercise.name, mistake.function, one), own) for one, own in zip(inputs, mine, strict=True)
+        ):
             result.mistake, result.hints = mistake.name, list(mistake.hints)
             return
 

@@ -70,7 +70,9 @@ def _gelu_slope(x: Any, inner: float = 3.0, second: bool = True, square: bool = 
     return (1 + t) / 2 + (x / 2 * rest if second else 0)
 
 
-@mistake("backward.gelu", "How often does x occur in the formula?", "Twice: the product rule adds x / 2 · (1 - t²) · du/dx.")
+@mistake(
+    "backward.gelu", "How often does x occur in the formula?", "Twice: the product rule adds x / 2 · (1 - t²) · du/dx."
+)
 def product_rule_forgotten(dy: Any, x: Any) -> Any:
     return dy * _gelu_slope(x, second=False)
 
@@ -95,7 +97,9 @@ def diagonal_alone(dy: Any, y: Any) -> Any:
     return dy * y * (1 - y)
 
 
-@mistake("backward.softmax", "What else do the others lose?", "Subtract the row's sum of dy · y before multiplying by y.")
+@mistake(
+    "backward.softmax", "What else do the others lose?", "Subtract the row's sum of dy · y before multiplying by y."
+)
 def sum_forgotten(dy: Any, y: Any) -> Any:
     return dy * y
 
@@ -146,7 +150,11 @@ def weight_by_x(dy: Any, x: Any, weight: Any, bias: Any, eps: float = 1e-5) -> A
     return _parameters(backward.layer_norm(dy, x, weight, bias, eps), weight=dweight)
 
 
-@mistake("backward.token_embedding", "What if a token occurs twice?", "Its gradients add up: dweight[ids] += dy counts one; np.add.at.")
+@mistake(
+    "backward.token_embedding",
+    "What if a token occurs twice?",
+    "Its gradients add up: dweight[ids] += dy counts one; np.add.at.",
+)
 def last_one_counts(dy: Any, ids: Any, weight: Any) -> Any:
     dweight = np.zeros_like(weight)
     dweight[ids] += dy
@@ -160,7 +168,9 @@ def mean_of_places(dy: Any, ids: Any, weight: Any) -> Any:
     return {"weight": dweight / np.maximum(counts, 1)[:, None].astype(dweight.dtype)}
 
 
-@mistake("backward.token_embedding", "Is the table's own content in its gradient?", "Begin with zeros, not with weight.")
+@mistake(
+    "backward.token_embedding", "Is the table's own content in its gradient?", "Begin with zeros, not with weight."
+)
 def weight_included(dy: Any, ids: Any, weight: Any) -> Any:
     return {"weight": weight + backward.token_embedding(dy, ids, weight)["weight"]}
 
@@ -179,7 +189,9 @@ def batch_averaged(dy: Any, weight: Any) -> Any:
     return {"weight": dweight}
 
 
-@mistake("backward.positional_embedding", "Which shape has the gradient?", "The table's: zeros where no position was used.")
+@mistake(
+    "backward.positional_embedding", "Which shape has the gradient?", "The table's: zeros where no position was used."
+)
 def too_short(dy: Any, weight: Any) -> Any:
     return {"weight": dy.reshape(-1, *dy.shape[-2:]).sum(axis=0)}
 

@@ -22,7 +22,11 @@ def _hidden(n_new: int, n_all: int, k: int) -> Any:
     return np.triu(np.full((n_new, n_all), MASKED, np.float32), k=k)
 
 
-@mistake("cached_attention", "Which keys does the first new token see?", "All past ones: the diagonal lies n_past further right.")
+@mistake(
+    "cached_attention",
+    "Which keys does the first new token see?",
+    "All past ones: the diagonal lies n_past further right.",
+)
 def mask_not_shifted(x: Any, c_attn: Any, c_proj: Any, n_head: int, past: Any = None) -> Any:
     return _cached(x, c_attn, c_proj, n_head, past, lambda n_new, n_all: _hidden(n_new, n_all, 1))
 

@@ -27,12 +27,16 @@ def end_ignored(prompt: Any, model: Any, *, eos_token_id: Any = None, **options:
     yield from generate(prompt, model, **options)
 
 
-@mistake("generate", "How long may prompt and text be together?", "At most n_ctx: min(max_new_tokens, n_ctx - len(prompt)).")
+@mistake(
+    "generate", "How long may prompt and text be together?", "At most n_ctx: min(max_new_tokens, n_ctx - len(prompt))."
+)
 def window_ignored(prompt: Any, model: Any, *, n_ctx: int, **options: Any) -> Any:
     yield from generate(prompt, model, n_ctx=10**6, **options)
 
 
-@mistake("generate", "What does the model read next?", "The prompt *and* what was chosen: append each token to the ids.")
+@mistake(
+    "generate", "What does the model read next?", "The prompt *and* what was chosen: append each token to the ids."
+)
 def not_appended(prompt: Any, model: Any, *, max_new_tokens: int, n_ctx: int, **options: Any) -> Any:
     for _ in range(min(max_new_tokens, n_ctx - len(prompt))):
         new = list(generate(prompt, model, max_new_tokens=1, n_ctx=n_ctx, **options))

@@ -21,7 +21,9 @@ def no_residual(x: Any, ln_1: Any, attn: Any, ln_2: Any, mlp: Any, *, n_head: in
     return layers.mlp(layer_norm(_attended(layer_norm(x, **ln_1), attn, n_head), **ln_2), **mlp)
 
 
-@mistake("transformer_block", "When is layer norm applied?", "To the input of each branch, not to the sum: x + f(norm(x)).")
+@mistake(
+    "transformer_block", "When is layer norm applied?", "To the input of each branch, not to the sum: x + f(norm(x))."
+)
 def norm_after(x: Any, ln_1: Any, attn: Any, ln_2: Any, mlp: Any, *, n_head: int) -> Any:
     x = layer_norm(x + _attended(x, attn, n_head), **ln_1)
     return layer_norm(x + layers.mlp(x, **mlp), **ln_2)

@@ -32,7 +32,9 @@ def positions_from_one(positions: Any, weight: Any) -> Any:
     return weight[np.asarray(positions) - 1]
 
 
-@mistake("positional_embedding", "Are the positions always 0, 1, 2, ...?", "Look up those that are given, in their order.")
+@mistake(
+    "positional_embedding", "Are the positions always 0, 1, 2, ...?", "Look up those that are given, in their order."
+)
 def positions_ignored(positions: Any, weight: Any) -> Any:
     rows = weight[: np.shape(positions)[-1]]
     return np.broadcast_to(rows, (*np.shape(positions), weight.shape[-1])).copy()
@@ -75,7 +77,9 @@ def first_axis(x: Any) -> Any:
     return exp / exp.sum(axis=0, keepdims=True)
 
 
-@mistake("softmax", "Along which axis should the sum be 1?", "The last but one sums columns; a row is the last: axis=-1.")
+@mistake(
+    "softmax", "Along which axis should the sum be 1?", "The last but one sums columns; a row is the last: axis=-1."
+)
 def column_axis(x: Any) -> Any:
     axis = -2 if x.ndim > 1 else -1
     exp = np.exp(x - x.max(axis=axis, keepdims=True))
@@ -108,7 +112,9 @@ def diagonal_hidden(n_seq: int) -> Any:
     return np.triu(np.full((n_seq, n_seq), MASKED, np.float32), k=0)
 
 
-@mistake("causal_mask", "Is the mask added or multiplied?", "It is added: 0 keeps a key and MASKED hides it, not 1 and 0.")
+@mistake(
+    "causal_mask", "Is the mask added or multiplied?", "It is added: 0 keeps a key and MASKED hides it, not 1 and 0."
+)
 def ones_and_zeros(n_seq: int) -> Any:
     return np.tril(np.ones((n_seq, n_seq), np.float32))
 
@@ -139,7 +145,11 @@ def mask_transposed(q: Any, k: Any, v: Any, mask: Any = 0.0) -> Any:
     return attention(q, k, v, mask.swapaxes(-1, -2) if mask.ndim > 1 else mask)
 
 
-@mistake("attention", "What is compared, and what is handed over?", "Scores compare q and k; v is mixed: k and v are swapped.")
+@mistake(
+    "attention",
+    "What is compared, and what is handed over?",
+    "Scores compare q and k; v is mixed: k and v are swapped.",
+)
 def k_and_v_swapped(q: Any, k: Any, v: Any, mask: Any = 0.0) -> Any:
     return attention(q, v, k, mask)
 
@@ -160,13 +170,17 @@ def softmax_over_queries(q: Any, k: Any, v: Any, mask: Any = 0.0) -> Any:
     return softmax(scores.swapaxes(-1, -2)).swapaxes(-1, -2) @ v
 
 
-@mistake("split_heads", "Do a token's numbers stay together?", "Reshape to [.., n_seq, n_head, n_dim] first, then swap axes.")
+@mistake(
+    "split_heads", "Do a token's numbers stay together?", "Reshape to [.., n_seq, n_head, n_dim] first, then swap axes."
+)
 def cut_the_wrong_way(x: Any, n_head: int) -> Any:
     *lead, n_seq, n_embd = x.shape
     return x.reshape(*lead, n_head, n_seq, n_embd // n_head)
 
 
-@mistake("split_heads", "Which axis comes first, heads or positions?", "Swap the axes of positions and heads at the end.")
+@mistake(
+    "split_heads", "Which axis comes first, heads or positions?", "Swap the axes of positions and heads at the end."
+)
 def not_swapped(x: Any, n_head: int) -> Any:
     return x.reshape(*x.shape[:-1], n_head, x.shape[-1] // n_head)
 
@@ -176,7 +190,9 @@ def interleaved(x: Any, n_head: int) -> Any:
     return np.moveaxis(x.reshape(*x.shape[:-1], x.shape[-1] // n_head, n_head), -1, -3)
 
 
-@mistake("merge_heads", "Do a token's numbers come together?", "Swap the axes of heads and positions before the reshape.")
+@mistake(
+    "merge_heads", "Do a token's numbers come together?", "Swap the axes of heads and positions before the reshape."
+)
 def reshaped_alone(x: Any) -> Any:
     *lead, n_head, n_seq, n_dim = x.shape
     return x.reshape(*lead, n_seq, n_head * n_dim)
@@ -187,7 +203,9 @@ def positions_merged(x: Any) -> Any:
     return x.reshape(*x.shape[:-3], x.shape[-3], x.shape[-2] * x.shape[-1])
 
 
-@mistake("merge_heads", "In which order do the numbers lie?", "Head after head, not all first numbers, then all second ones.")
+@mistake(
+    "merge_heads", "In which order do the numbers lie?", "Head after head, not all first numbers, then all second ones."
+)
 def interleaved_heads(x: Any) -> Any:
     x = np.moveaxis(x, -3, -1)
     return x.reshape(*x.shape[:-2], x.shape[-2] * x.shape[-1])
@@ -198,12 +216,16 @@ def _heads(x: Any, c_attn: Any, n_head: int, mask: Any, order: str = "qkv") -> A
     return merge_heads(attention(*(split_heads(parts[letter], n_head) for letter in "qkv"), mask))
 
 
-@mistake("multi_head_attention", "In which order do q, k and v lie in c_attn?", "Queries, keys, values: k and v are swapped.")
+@mistake(
+    "multi_head_attention", "In which order do q, k and v lie in c_attn?", "Queries, keys, values: k and v are swapped."
+)
 def keys_and_values_swapped(x: Any, c_attn: Any, c_proj: Any, n_head: int, mask: Any = 0.0) -> Any:
     return linear(_heads(x, c_attn, n_head, mask, "qvk"), **c_proj)
 
 
-@mistake("multi_head_attention", "In which order do q, k and v lie in c_attn?", "Queries, keys, values: q and k are swapped.")
+@mistake(
+    "multi_head_attention", "In which order do q, k and v lie in c_attn?", "Queries, keys, values: q and k are swapped."
+)
 def queries_and_keys_swapped(x: Any, c_attn: Any, c_proj: Any, n_head: int, mask: Any = 0.0) -> Any:
     return linear(_heads(x, c_attn, n_head, mask, "kqv"), **c_proj)
 

@@ -17,13 +17,19 @@ def sign_forgotten(logits: Any, targets: Any) -> Any:
     return -cross_entropy(logits, targets)
 
 
-@mistake("cross_entropy", "What is the log of exp(3000)?", "Subtract the largest logit first; exp overflows without it.")
+@mistake(
+    "cross_entropy", "What is the log of exp(3000)?", "Subtract the largest logit first; exp overflows without it."
+)
 def overflows(logits: Any, targets: Any) -> Any:
     at_target = np.take_along_axis(logits, np.asarray(targets)[..., None], axis=-1)[..., 0]
     return np.log(np.exp(logits).sum(axis=-1)) - at_target
 
 
-@mistake("cross_entropy", "What is the log of a probability that rounds to 0?", "Do not form it: log Σ exp - logit at the target.")
+@mistake(
+    "cross_entropy",
+    "What is the log of a probability that rounds to 0?",
+    "Do not form it: log Σ exp - logit at the target.",
+)
 def log_of_softmax(logits: Any, targets: Any) -> Any:
     return -np.log(np.take_along_axis(softmax(logits), np.asarray(targets)[..., None], axis=-1)[..., 0])
 

@@ -9,7 +9,19 @@ from typing import Any
 
 from numpygpt.course.exercises import EXERCISES
 
-FILES = ("tokenizer", "layers", "gpt2", "sampling", "generate", "cache", "loss", "backward", "optimizer", "transformer", "main")
+FILES = (
+    "tokenizer",
+    "layers",
+    "gpt2",
+    "sampling",
+    "generate",
+    "cache",
+    "loss",
+    "backward",
+    "optimizer",
+    "transformer",
+    "main",
+)
 KNOWN: dict[str, list[Mistake]] = {}
 
 

@@ -26,7 +26,9 @@ def unchanged(logits: Any, temperature: float) -> Any:
     return logits.copy()
 
 
-@mistake("apply_top_k", "What becomes of the others?", "-inf, so that softmax gives them 0; a logit of 0 is not unlikely.")
+@mistake(
+    "apply_top_k", "What becomes of the others?", "-inf, so that softmax gives them 0; a logit of 0 is not unlikely."
+)
 def zeros(logits: Any, top_k: int) -> Any:
     kept = apply_top_k(logits, top_k)
     return np.where(np.isneginf(kept), 0, kept)
@@ -44,7 +46,9 @@ def smallest(logits: Any, top_k: int) -> Any:
     return -np.where(np.isneginf(apply_top_k(-logits, top_k)), np.inf, apply_top_k(-logits, top_k))
 
 
-@mistake("apply_top_k", "What of those equal to the smallest kept?", "They are kept too: compare with the k-th largest.")
+@mistake(
+    "apply_top_k", "What of those equal to the smallest kept?", "They are kept too: compare with the k-th largest."
+)
 def ties_dropped(logits: Any, top_k: int) -> Any:
     order = np.argsort(-logits, axis=-1, kind="stable")[..., : int(top_k)]
     kept = np.full_like(logits, -np.inf)
@@ -78,7 +82,9 @@ def crossing_dropped(logits: Any, top_p: float) -> Any:
     return _nucleus(logits, kept)
 
 
-@mistake("apply_top_p", "What if the likeliest alone exceeds p?", "It is always kept, and so is the token that crosses p.")
+@mistake(
+    "apply_top_p", "What if the likeliest alone exceeds p?", "It is always kept, and so is the token that crosses p."
+)
 def nothing_kept(logits: Any, top_p: float) -> Any:
     return _nucleus(logits, lambda p, total: total <= top_p)
 
@@ -110,12 +116,18 @@ def _penalized(logits: Any, previous_ids: Any, change: Any) -> Any:
     return result
 
 
-@mistake("apply_repetition_penalty", "Is a negative logit made smaller?", "Dividing brings it nearer to 0: multiply it.")
+@mistake(
+    "apply_repetition_penalty", "Is a negative logit made smaller?", "Dividing brings it nearer to 0: multiply it."
+)
 def always_divided(logits: Any, previous_ids: Any, penalty: float) -> Any:
     return _penalized(logits, previous_ids, lambda x: x / penalty)
 
 
-@mistake("apply_repetition_penalty", "Is a repeated token made less likely?", "Divide a positive logit, multiply a negative one.")
+@mistake(
+    "apply_repetition_penalty",
+    "Is a repeated token made less likely?",
+    "Divide a positive logit, multiply a negative one.",
+)
 def the_other_way(logits: Any, previous_ids: Any, penalty: float) -> Any:
     return _penalized(logits, previous_ids, lambda x: x * penalty if x > 0 else x / penalty)
 
@@ -149,7 +161,11 @@ def one_draw(logits: Any, rng: Any) -> Any:
     return (np.cumsum(softmax(logits.astype(np.float64)), axis=-1) <= rng.random()).sum(axis=-1)
 
 
-@mistake("sample", "Which piece does the point fall into?", "Count the cumulative probabilities *up to* the point: one too far.")
+@mistake(
+    "sample",
+    "Which piece does the point fall into?",
+    "Count the cumulative probabilities *up to* the point: one too far.",
+)
 def next_piece(logits: Any, rng: Any) -> Any:
     total = np.cumsum(softmax(logits.astype(np.float64)), axis=-1)
     return (total <= rng.random(total.shape[:-1])[..., None]).sum(axis=-1) + 1

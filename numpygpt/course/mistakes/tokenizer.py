@@ -93,12 +93,16 @@ def not_split(self: Any, text: str, *, allowed_special: Any = ()) -> Any:
     return [self.vocab[part] for part in parts]
 
 
-@mistake("encode", "When is <|endoftext|> one token?", "Only where allowed_special names it: elsewhere it is plain text.")
+@mistake(
+    "encode", "When is <|endoftext|> one token?", "Only where allowed_special names it: elsewhere it is plain text."
+)
 def special_always(self: Any, text: str, *, allowed_special: Any = ()) -> Any:
     return Tokenizer.encode(self, text, allowed_special="all")
 
 
-@mistake("encode", "Does allowed_special do anything?", "Cut the text at the allowed special tokens and give them their ids.")
+@mistake(
+    "encode", "Does allowed_special do anything?", "Cut the text at the allowed special tokens and give them their ids."
+)
 def special_never(self: Any, text: str, *, allowed_special: Any = ()) -> Any:
     return Tokenizer.encode(self, text)
 
@@ -158,7 +162,9 @@ def words_once(cls: Any, text: str, vocab_size: int) -> Any:
     return _learned(cls, words, vocab_size - 257, lambda counts, pair: (counts[pair], pair))
 
 
-@mistake("train", "How many tokens are there before any merge?", "256 bytes *and* <|endoftext|>: vocab_size - 257 merges.")
+@mistake(
+    "train", "How many tokens are there before any merge?", "256 bytes *and* <|endoftext|>: vocab_size - 257 merges."
+)
 def one_too_many(cls: Any, text: str, vocab_size: int) -> Any:
     return _learned(cls, _words(text), vocab_size - 256, lambda counts, pair: (counts[pair], pair))
 

@@ -35,7 +35,11 @@ def cosines_first(n_seq: int, n_embd: int) -> Any:
     return np.where(column % 2 == 0, np.cos(angles), np.sin(angles))
 
 
-@mistake("sinusoidal_encoding", "In turn, or one half after the other?", "Here they are in turn; `sines_first` has them in halves.")
+@mistake(
+    "sinusoidal_encoding",
+    "In turn, or one half after the other?",
+    "Here they are in turn; `sines_first` has them in halves.",
+)
 def in_halves(n_seq: int, n_embd: int) -> Any:
     return book.sines_first(n_seq, n_embd)
 
@@ -83,7 +87,9 @@ def zero_is_padding(ids: Any, pad_token_id: int) -> Any:
     return book.padding_mask(ids, 0)
 
 
-@mistake("embed", "How long are embeddings, how long the encoding?", "Multiply by sqrt(n_embd) before the encoding is added.")
+@mistake(
+    "embed", "How long are embeddings, how long the encoding?", "Multiply by sqrt(n_embd) before the encoding is added."
+)
 def not_scaled(ids: Any, weight: Any) -> Any:
     return token_embedding(ids, weight) + book.sines_first(np.shape(ids)[-1], weight.shape[-1])
 
@@ -149,7 +155,9 @@ def relu_at_the_end(x: Any, fc1: Any, fc2: Any) -> Any:
     return np.maximum(book.feed_forward(x, fc1, fc2), 0)
 
 
-@mistake("encoder_layer", "When does layer norm come here?", "After each sum: norm(x + f(x)); before it is GPT-2's way.")
+@mistake(
+    "encoder_layer", "When does layer norm come here?", "After each sum: norm(x + f(x)); before it is GPT-2's way."
+)
 def norm_first(x: Any, *, n_head: int, mask: Any, **p: Any) -> Any:
     normed = layer_norm(x, **p["self_attn_layer_norm"])
     x = x + book.multi_head_attention(normed, normed, **p["self_attn"], n_head=n_head, mask=mask)
@@ -158,7 +166,9 @@ def norm_first(x: Any, *, n_head: int, mask: Any, **p: Any) -> Any:
 
 @mistake("encoder_layer", "What is added before the norm?", "x itself: norm(x + f(x)).")
 def no_residual(x: Any, *, n_head: int, mask: Any, **p: Any) -> Any:
-    x = layer_norm(book.multi_head_attention(x, x, **p["self_attn"], n_head=n_head, mask=mask), **p["self_attn_layer_norm"])
+    x = layer_norm(
+        book.multi_head_attention(x, x, **p["self_attn"], n_head=n_head, mask=mask), **p["self_attn_layer_norm"]
+    )
     return layer_norm(book.feed_forward(x, p["fc1"], p["fc2"]), **p["final_layer_norm"])
 
 
