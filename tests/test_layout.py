@@ -19,6 +19,8 @@ ARROWS = {  # a folder, and what it may import besides itself and the book
     "backward": set(),
     "models": {"engine"},
     "train": {"engine", "backward", "models"},
+    "course": {"backward", "models", "mistakes"},
+    "mistakes": {"course", "backward"},
 }
 MAX_LINES = {PACKAGE / "models" / "hub.py": 400}
 

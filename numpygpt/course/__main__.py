@@ -190,8 +190,9 @@ def _stub_without_decorators(exercise: Exercise) -> str:
     return text.replace(doc, textwrap.dedent("    " + doc)) if exercise.method and "\n" not in doc else text
 
 
-def _command(prog: str, description: str, **_: Any) -> Parser:
-    return Parser(prog, description)
+class _Command(Parser):
+    def __init__(self, prog: str, description: str, **_: Any) -> None:
+        super().__init__(prog, description)
 
 
 def _parser() -> Parser:
@@ -202,7 +203,7 @@ def _parser() -> Parser:
         "          python -m numpygpt.course check my-gpt2 softmax\n"
         "          python -m numpygpt.course status my-gpt2",
     )
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_command)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Command)
     about = {
         "start": "write the exercises into a folder, or add what is new to one",
         "check": "check exercises; without a NAME, all that are begun",

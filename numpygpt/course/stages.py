@@ -13,7 +13,8 @@ import numpy as np
 from numpygpt.course import examples, real
 from numpygpt.course.compare import difference, form_difference, settled, short, widened
 from numpygpt.course.exercises import Exercise
-from numpygpt.course.inputs import Case, cases, probe
+from numpygpt.course.inputs import cases, probe
+from numpygpt.course.inputs_learning import Case
 from numpygpt.course.learner import own_lines
 from numpygpt.course.properties import explain
 
@@ -168,7 +169,7 @@ def _part(value: Any) -> str:
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key!r}: ..." for key in value) + "}"
     if callable(value):
-        return value.__name__.strip("_")
+        return str(value.__name__).strip("_")
     text = repr(value)
     return text if len(text) < 80 else text[:77] + "..."
 

@@ -33,20 +33,20 @@ class _Bare(ast.NodeTransformer):
         node.annotation = None
         return node
 
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.FunctionDef:  # noqa: N802 - ast's own names
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.FunctionDef:
         self.generic_visit(node)
         node.returns = None
         node.decorator_list = [d for d in node.decorator_list if (_name(d)) in DECORATORS]
         return node
 
-    def visit_ClassDef(self, node: ast.ClassDef) -> ast.ClassDef:  # noqa: N802
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.ClassDef:
         fields = [statement for statement in node.body if isinstance(statement, ast.AnnAssign)]
         node.body = [s if s in fields else self.visit(s) for s in node.body]
         for field in fields:
             field.annotation = ast.Name("object", ast.Load())
         return node
 
-    def visit_AnnAssign(self, node: ast.AnnAssign) -> Any:  # noqa: N802
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> Any:
         return None if node.value is None else ast.Assign([node.target], node.value, lineno=node.lineno)
 
 
@@ -56,19 +56,15 @@ def _name(decorator: ast.expr) -> str:
 
 
 def stub_file(module: str) -> str:
-    """Return the text of one of the learner's files.
-
-    >>> print(stub_file("generate").splitlines()[0])
-    \"""From a prompt to new tokens, one at a time: the decode loop.
-    """
+    """Return the text of one of the learner's files."""
     tree = _Bare().visit(ast.parse(inspect.getsource(importlib.import_module(SOURCES[module]))))
     left_out, kept = LEFT_OUT.get(module, set()), []
     first_line = (ast.get_docstring(tree) or "").splitlines()[0]
     for node in tree.body[1:]:
         is_main = isinstance(node, ast.If) and module == "main"
-        if not isinstance(node, (ast.If, ast.Import, ast.ImportFrom)) or is_main:
-            if not _names(node) & left_out:
-                kept.append(node)
+        skipped = isinstance(node, (ast.If, ast.Import, ast.ImportFrom)) and not is_main
+        if not skipped and not _names(node) & left_out:
+            kept.append(node)
     used = ALWAYS | {inner.id for node in kept for inner in ast.walk(node) if isinstance(inner, ast.Name)}
     imports = [bare for node in tree.body if (bare := _import(node, used))]
     body = [_stubbed(node, module, "") for node in kept]

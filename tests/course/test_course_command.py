@@ -145,7 +145,8 @@ def test_a_function_stands_on_the_book_or_on_the_learners_own(folder: Path) -> N
     )
     replace_stub(folder, "layers.py", "attention", attention)
     assert check_in_process(folder, "attention").passed, "another's mistake is not attention's"
-    own = "def softmax(x, axis):\n    e = np.exp(x - x.max(axis, keepdims=True))\n    return e / e.sum(axis, keepdims=True)"
+    own = "def softmax(x, axis):\n    e = np.exp(x - x.max(axis, keepdims=True))\n"
+    own += "    return e / e.sum(axis, keepdims=True)"
     replace_stub(folder, "layers.py", "softmax", own)
     replace_stub(folder, "layers.py", "attention", attention.replace("+ mask)", "+ mask, -1)"))
     assert check_in_process(folder, "attention").passed, "the learner's own signature serves the learner's own call"

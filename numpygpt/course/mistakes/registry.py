@@ -12,6 +12,7 @@ from numpygpt.course.exercises import EXERCISES
 FILES = (
     "tokenizer",
     "layers",
+    "layers_mlp",
     "gpt2",
     "sampling",
     "generate",
