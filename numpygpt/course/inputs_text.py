@@ -1,0 +1,169 @@
+"""What the exercises of the tokenizer and of sampling are tried with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from numpygpt.course.inputs_learning import Case, case, floats
+from numpygpt.tokenizer import Tokenizer
+
+TEXTS = [
+    "Hello, world",
+    "the the  theater\n\nIt's 42!",
+    "a cat: 🐈 naïve",
+    "",
+    "lowest lower low " * 3,
+    "In the beginning there was banana nonsense",
+]
+MERGES = 3000  # of GPT-2's list: enough to show an order, quick to set up
+
+
+def _merges() -> list[tuple[bytes, bytes]]:
+    return Tokenizer().merges[:MERGES]
+
+
+def _join(rng: Any) -> list[Case]:
+    def parts(text: str) -> list[bytes]:
+        return [bytes([byte]) for byte in text.encode()]
+
+    return [
+        case(parts("hello"), (b"l", b"l")),
+        case(parts("aaab"), (b"a", b"a")),
+        case(parts("aaaaa"), (b"a", b"a")),
+        case([b"th", b"e", b"th", b"e"], (b"th", b"e")),
+        case(parts("abcabd"), (b"a", b"b")),
+        case(parts("xyz"), (b"q", b"u")),
+        case([b"ab", b"c", b"a", b"bc"], (b"a", b"bc")),
+        case([], (b"a", b"b")),
+    ]
+
+
+def _words(rng: Any) -> list[Case]:
+    words = ["hello", " theater", " beginning", " nonsense", " naïve", "🐈", "x", " banana", " understanding", " there"]
+    return [case(word) for word in words]
+
+
+def _encode(rng: Any) -> list[Case]:
+    special = "<|endoftext|>"
+    plain = [case(text) for text in TEXTS]
+    return [*plain, case(f"a{special}b {special}"), case(f"a{special}b {special}", allowed_special={special})]
+
+
+def _decode(rng: Any) -> list[Case]:
+    small = Tokenizer(_merges())
+    return [*(case(small.encode(text)) for text in TEXTS), case([220, 97, 188, 98]), case(small.encode("🐈")[:2])]
+
+
+def _train(rng: Any) -> list[Case]:
+    return [
+        case("low lower lowest", 261),
+        case("banana bandana ban", 264),
+        case("ab ab cd cd", 262),
+        case("the cat sat on the mat. the cat ate.", 275),
+        case("ab", 300),
+        case("aaaa aaaa", 259),
+        case("un deux un deux trois", 257),
+    ]
+
+
+def _logits(rng: Any) -> Any:
+    return floats(rng, 2, 8) * 2
+
+
+def _temperature(rng: Any) -> list[Case]:
+    return [case(floats(rng, 6), 0.5), case(_logits(rng), 2.0), case(_logits(rng), 1.0)]
+
+
+def _top_k(rng: Any) -> list[Case]:
+    ties = np.array([1.0, 2.0, 2.0, 3.0, 0.0], np.float32)
+    return [
+        case(floats(rng, 6), 2),
+        case(_logits(rng), 3),
+        case(ties, 2),
+        case(floats(rng, 5), 9),
+        case(_logits(rng), 1),
+    ]
+
+
+def _top_p(rng: Any) -> list[Case]:
+    cases = [case(np.log(np.array([0.2, 0.5, 0.3], np.float32)), 0.6), case(_logits(rng), 0.9)]
+    return [*cases, case(_logits(rng), 0.5), case(floats(rng, 6), 0.01), case(floats(rng, 3, 9), 0.75)]
+
+
+def _penalty(rng: Any) -> list[Case]:
+    one = np.array([[2.0, -2.0, 1.0, -0.5]], np.float32)
+    return [
+        case(one, [[0, 1]], 2.0),
+        case(_logits(rng), [[0, 3, 3, 5], [7]], 1.5),
+        case(_logits(rng), [[], [2, 2, 2]], 3.0),
+        case(one, [[1, 2]], 1.0),
+    ]
+
+
+def _sample(rng: Any) -> list[Case]:
+    return [case(floats(rng, 6), 3), case(_logits(rng), 4), case(np.tile(floats(rng, 1, 7), (200, 1)), 5)]
+
+
+def draw(sample: Any, logits: Any, seed: int) -> Any:
+    """Draw by a generator that starts anew."""
+    return sample(logits, np.random.default_rng(seed))
+
+
+def _count_on(ids: Any) -> Any:
+    """Return the logits of a model that counts to 9."""
+    return np.eye(10, dtype=np.float32)[[(i + 1) % 10 for i in ids]]
+
+
+def _generate(rng: Any) -> list[Case]:
+    loops: list[dict[str, Any]] = [
+        {"max_new_tokens": 4, "n_ctx": 100},
+        {"max_new_tokens": 8, "n_ctx": 100, "eos_token_id": 9},
+        {"max_new_tokens": 50, "n_ctx": 8},
+        {"max_new_tokens": 6, "n_ctx": 100, "n_vocab": 8},
+        {"max_new_tokens": 0, "n_ctx": 100},
+    ]
+    return [case([3, 4, 5], _count_on, **loop) for loop in loops]
+
+
+def _completions(rng: Any) -> list[Case]:
+    return [case("Once upon a time", 6), case("The cat", 3)]
+
+
+def complete_with_stories(complete: Any, prompt: str, n: int) -> Any:
+    """Complete a prompt by the model that comes along."""
+    from numpygpt.course.weights import read_weights
+
+    merges, params, n_head = read_weights()
+    return complete(prompt, merges, params, n_head, max_new_tokens=n)
+
+
+def _method(name: str) -> Callable[..., Any]:
+    def call(cls: Any, *args: Any, **kwargs: Any) -> Any:
+        return getattr(cls(_merges()), name)(*args, **kwargs)
+
+    return call
+
+
+CASES: dict[str, Callable[[Any], list[Case]]] = {
+    "join": _join,
+    "merge_steps": _words,
+    "encode": _encode,
+    "decode": _decode,
+    "train": _train,
+    "apply_temperature": _temperature,
+    "apply_top_k": _top_k,
+    "apply_top_p": _top_p,
+    "apply_repetition_penalty": _penalty,
+    "sample": _sample,
+    "generate": _generate,
+    "complete": _completions,
+}
+PROBES: dict[str, Callable[..., Any]] = {name: _method(name) for name in ("merge_steps", "encode", "decode")}
+PROBES |= {
+    "train": lambda cls, text, size: cls.train(text, size).merges,
+    "sample": draw,
+    "complete": complete_with_stories,
+}

@@ -1,0 +1,248 @@
+"""Mistakes in `backward/`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from numpygpt import backward
+from numpygpt.course.mistakes.registry import mistake
+
+
+def _parameters(result: Any, **changes: Any) -> Any:
+    dx, gradients = result
+    return dx, gradients | changes
+
+
+@mistake("backward.linear", "How many positions share the weights?", "Sum over all positions: dbias too.")
+def bias_not_summed(dy: Any, x: Any, weight: Any, bias: Any) -> Any:
+    return _parameters(backward.linear(dy, x, weight, bias), bias=dy)
+
+
+@mistake("backward.linear", "Sum or mean?", "Gradients of all positions are summed, not averaged.")
+def mean_of_positions(dy: Any, x: Any, weight: Any, bias: Any) -> Any:
+    dx, gradients = backward.linear(dy, x, weight, bias)
+    return dx, {name: gradient / (dy.size // dy.shape[-1]) for name, gradient in gradients.items()}
+
+
+@mistake("backward.linear", "Which shape has weight?", "[n_in, n_out]: xᵀ · dy, not dyᵀ · x.")
+def weight_transposed(dy: Any, x: Any, weight: Any, bias: Any) -> Any:
+    dx, gradients = backward.linear(dy, x, weight, bias)
+    return dx, gradients | {"weight": gradients["weight"].T}
+
+
+@mistake("backward.linear", "From n_out back to n_in: which way?", "dx = dy · weightᵀ.")
+def dx_not_transposed(dy: Any, x: Any, weight: Any, bias: Any) -> Any:
+    return dy @ weight, backward.linear(dy, x, weight, bias)[1]
+
+
+@mistake("backward.linear", "Does a batch add up too?", "Fold all leading axes into rows before the product.")
+def batch_not_summed(dy: Any, x: Any, weight: Any, bias: Any) -> Any:
+    gradients = {"weight": x.swapaxes(-1, -2) @ dy, "bias": dy.sum(axis=-2)}
+    return dy @ weight.T, gradients
+
+
+@mistake("backward.relu", "Where does the gradient pass?", "Where x > 0, and nowhere else.")
+def everywhere(dy: Any, x: Any) -> Any:
+    return dy.copy()
+
+
+@mistake("backward.relu", "Is it dy or x that decides?", "x was clipped on the way forward: look at x > 0.")
+def by_dy(dy: Any, x: Any) -> Any:
+    return dy * (dy > 0)
+
+
+@mistake("backward.relu", "Where is the chain rule?", "Multiply the slope by dy.")
+def no_dy(dy: Any, x: Any) -> Any:
+    return (x > 0).astype(x.dtype)
+
+
+@mistake("backward.relu", "What is the slope of max(x, 0)?", "1, not x.")
+def times_x(dy: Any, x: Any) -> Any:
+    return dy * np.maximum(x, 0)
+
+
+def _gelu_slope(x: Any, inner: float = 3.0, second: bool = True, square: bool = True) -> Any:
+    c = np.sqrt(2 / np.pi)
+    t = np.tanh(c * (x + 0.044715 * x**3))
+    rest = (1 - (t * t if square else t)) * c * (1 + inner * 0.044715 * x * x)
+    return (1 + t) / 2 + (x / 2 * rest if second else 0)
+
+
+@mistake(
+    "backward.gelu", "How often does x occur in the formula?", "Twice: the product rule adds x / 2 · (1 - t²) · du/dx."
+)
+def product_rule_forgotten(dy: Any, x: Any) -> Any:
+    return dy * _gelu_slope(x, second=False)
+
+
+@mistake("backward.gelu", "What is the derivative of x³?", "3 · x²: the 3 is missing.")
+def three_forgotten(dy: Any, x: Any) -> Any:
+    return dy * _gelu_slope(x, inner=1.0)
+
+
+@mistake("backward.gelu", "What is the derivative of tanh?", "1 - tanh².")
+def tanh_not_squared(dy: Any, x: Any) -> Any:
+    return dy * _gelu_slope(x, square=False)
+
+
+@mistake("backward.gelu", "Where is the chain rule?", "Multiply the slope by dy.")
+def slope_alone(dy: Any, x: Any) -> Any:
+    return _gelu_slope(x)
+
+
+@mistake("backward.softmax", "Does a score change the other shares?", "Subtract Σ dy · y: all shares sum to 1.")
+def diagonal_alone(dy: Any, y: Any) -> Any:
+    return dy * y * (1 - y)
+
+
+@mistake(
+    "backward.softmax", "What else do the others lose?", "Subtract the row's sum of dy · y before multiplying by y."
+)
+def sum_forgotten(dy: Any, y: Any) -> Any:
+    return dy * y
+
+
+@mistake("backward.softmax", "Over which axis is the sum?", "The last one, for each row: axis=-1, keepdims=True.")
+def sum_over_all(dy: Any, y: Any) -> Any:
+    return y * (dy - (dy * y).sum())
+
+
+@mistake("backward.softmax", "The sum of what?", "Of dy · y: each dy weighted by its share.")
+def sum_of_dy(dy: Any, y: Any) -> Any:
+    return y * (dy - dy.sum(axis=-1, keepdims=True))
+
+
+def _normed(x: Any, eps: float) -> Any:
+    s = np.sqrt(x.var(axis=-1, keepdims=True) + eps)
+    return (x - x.mean(axis=-1, keepdims=True)) / s, s
+
+
+@mistake("backward.layer_norm", "Does the mean depend on x?", "Yes: subtract mean(dn).")
+def mean_forgotten(dy: Any, x: Any, weight: Any, bias: Any, eps: float = 1e-5) -> Any:
+    n, s = _normed(x, eps)
+    dn = dy * weight
+    return (dn - n * (dn * n).mean(axis=-1, keepdims=True)) / s, backward.layer_norm(dy, x, weight, bias, eps)[1]
+
+
+@mistake("backward.layer_norm", "Does the variance depend on x?", "Yes: subtract n · mean(dn · n).")
+def variance_forgotten(dy: Any, x: Any, weight: Any, bias: Any, eps: float = 1e-5) -> Any:
+    _, s = _normed(x, eps)
+    dn = dy * weight
+    return (dn - dn.mean(axis=-1, keepdims=True)) / s, backward.layer_norm(dy, x, weight, bias, eps)[1]
+
+
+@mistake("backward.layer_norm", "Do mean and variance depend on x?", "Both do: two terms are missing.")
+def as_constants(dy: Any, x: Any, weight: Any, bias: Any, eps: float = 1e-5) -> Any:
+    return dy * weight / _normed(x, eps)[1], backward.layer_norm(dy, x, weight, bias, eps)[1]
+
+
+@mistake("backward.layer_norm", "What is scaled on the way back?", "dn = dy · weight comes first.")
+def weight_forgotten(dy: Any, x: Any, weight: Any, bias: Any, eps: float = 1e-5) -> Any:
+    dx = backward.layer_norm(dy, x, np.ones_like(weight), bias, eps)[0]
+    return dx, backward.layer_norm(dy, x, weight, bias, eps)[1]
+
+
+@mistake("backward.layer_norm", "What did weight multiply?", "The *normed* x: dweight = Σ dy · n.")
+def weight_by_x(dy: Any, x: Any, weight: Any, bias: Any, eps: float = 1e-5) -> Any:
+    dweight = (dy * x).reshape(-1, x.shape[-1]).sum(axis=0)
+    return _parameters(backward.layer_norm(dy, x, weight, bias, eps), weight=dweight)
+
+
+@mistake(
+    "backward.token_embedding",
+    "What if a token occurs twice?",
+    "Its gradients add up: dweight[ids] += dy counts one; np.add.at.",
+)
+def last_one_counts(dy: Any, ids: Any, weight: Any) -> Any:
+    dweight = np.zeros_like(weight)
+    dweight[ids] += dy
+    return {"weight": dweight}
+
+
+@mistake("backward.token_embedding", "Sum or mean?", "The gradients of all places are summed.")
+def mean_of_places(dy: Any, ids: Any, weight: Any) -> Any:
+    dweight = backward.token_embedding(dy, ids, weight)["weight"]
+    counts = np.bincount(np.ravel(ids), minlength=len(weight))
+    return {"weight": dweight / np.maximum(counts, 1)[:, None].astype(dweight.dtype)}
+
+
+@mistake(
+    "backward.token_embedding", "Is the table's own content in its gradient?", "Begin with zeros, not with weight."
+)
+def weight_included(dy: Any, ids: Any, weight: Any) -> Any:
+    return {"weight": weight + backward.token_embedding(dy, ids, weight)["weight"]}
+
+
+@mistake("backward.positional_embedding", "How many sequences share a position?", "Sum over the batch.")
+def batch_ignored(dy: Any, weight: Any) -> Any:
+    dweight = np.zeros_like(weight)
+    dweight[: dy.shape[-2]] = dy.reshape(-1, *dy.shape[-2:])[0]
+    return {"weight": dweight}
+
+
+@mistake("backward.positional_embedding", "Sum or mean?", "The gradients of all sequences are summed.")
+def batch_averaged(dy: Any, weight: Any) -> Any:
+    dweight = np.zeros_like(weight)
+    dweight[: dy.shape[-2]] = dy.reshape(-1, *dy.shape[-2:]).mean(axis=0)
+    return {"weight": dweight}
+
+
+@mistake(
+    "backward.positional_embedding", "Which shape has the gradient?", "The table's: zeros where no position was used."
+)
+def too_short(dy: Any, weight: Any) -> Any:
+    return {"weight": dy.reshape(-1, *dy.shape[-2:]).sum(axis=0)}
+
+
+@mistake("backward.attention", "Is the scale in the gradient too?", "dq and dk are both multiplied by the scale.")
+def scale_forgotten(dy: Any, saved: Any, q: Any, k: Any, v: Any, scale: float) -> Any:
+    return backward.attention(dy, saved, q, k, v, 1.0)
+
+
+@mistake("backward.attention", "Which of k and q is whose?", "dq uses k, and dk uses q with ds transposed.")
+def dq_and_dk_swapped(dy: Any, saved: Any, q: Any, k: Any, v: Any, scale: float) -> Any:
+    dq, dk, dv = backward.attention(dy, saved, q, k, v, scale)
+    return dk, dq, dv
+
+
+@mistake("backward.attention", "Is softmax's gradient whole?", "ds = p · (dp - Σ dp · p): the sum is missing.")
+def softmax_sum_forgotten(dy: Any, saved: Any, q: Any, k: Any, v: Any, scale: float) -> Any:
+    p = saved.probabilities
+    ds = p * (dy @ v.swapaxes(-1, -2)) * scale
+    return ds @ k, ds.swapaxes(-1, -2) @ q, p.swapaxes(-1, -2) @ dy
+
+
+@mistake("backward.attention", "How does dv reach the values?", "dv = pᵀ · dy: transpose the probabilities.")
+def p_not_transposed(dy: Any, saved: Any, q: Any, k: Any, v: Any, scale: float) -> Any:
+    dq, dk, _ = backward.attention(dy, saved, q, k, v, scale)
+    return dq, dk, saved.probabilities @ dy
+
+
+def _loss(logits: Any, targets: Any, label_smoothing: float = 0.0) -> Any:
+    return backward.cross_entropy(logits.copy(), targets, label_smoothing)
+
+
+@mistake("backward.cross_entropy", "Which logit is pulled up?", "Subtract 1 at the target: softmax - onehot.")
+def one_forgotten(logits: Any, targets: Any, label_smoothing: float = 0.0) -> Any:
+    loss, dlogits = _loss(logits, targets)
+    dlogits[np.flatnonzero(targets >= 0), targets[targets >= 0]] += 1
+    return loss, dlogits
+
+
+@mistake("backward.cross_entropy", "Which way is up?", "softmax - onehot, not the other way.")
+def sign_flipped(logits: Any, targets: Any, label_smoothing: float = 0.0) -> Any:
+    loss, dlogits = _loss(logits, targets)
+    return loss, -dlogits
+
+
+@mistake("backward.cross_entropy", "Sum or mean?", "The sum of the losses: do not divide by the number of rows.")
+def averaged(logits: Any, targets: Any, label_smoothing: float = 0.0) -> Any:
+    loss, dlogits = _loss(logits, targets)
+    return loss / len(targets), dlogits / len(targets)
+
+
+@mistake("backward.cross_entropy", "What of a target below 0?", "It counts for nothing, neither loss nor gradient.")
+def padding_counted(logits: Any, targets: Any, label_smoothing: float = 0.0) -> Any:
+    return _loss(logits, targets % logits.shape[-1])

@@ -1,0 +1,60 @@
+"""How a mistake is written down, and how those of an exercise are found."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from numpygpt.course.exercises import EXERCISES
+
+FILES = (
+    "tokenizer",
+    "layers",
+    "layers_mlp",
+    "gpt2",
+    "sampling",
+    "generate",
+    "cache",
+    "loss",
+    "backward",
+    "optimizer",
+    "transformer",
+    "main",
+)
+KNOWN: dict[str, list[Mistake]] = {}
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A wrong variant of an exercise: `hints` are a question first, then more."""
+
+    exercise: str
+    name: str
+    function: Any
+    hints: tuple[str, ...]
+
+
+def mistake(exercise: str, question: str, more: str) -> Callable[[Any], Any]:
+    """Write down the function below as a mistake of an exercise."""
+
+    def register(function: Any) -> Any:
+        name, implementation = function.__name__, function
+        found = EXERCISES[exercise]
+        if found.method:  # a class like the book's, but for one method
+            book = found.book()
+            kind = type(vars(book)[found.method])
+            own = kind(function) if kind in (property, classmethod, staticmethod) else function
+            implementation = type(found.owner, (book,), {found.method: own})
+        KNOWN.setdefault(exercise, []).append(Mistake(exercise, name, implementation, (question, more)))
+        return function
+
+    return register
+
+
+def mistakes_of(exercise: str) -> list[Mistake]:
+    """Return the known mistakes of an exercise."""
+    for file in FILES:
+        importlib.import_module(f"numpygpt.course.mistakes.{file}")
+    return KNOWN.get(exercise, [])

@@ -1,0 +1,42 @@
+"""Stage 4 of gradients and optimizer: two training steps of a model of two layers, whose losses are the book's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from numpygpt.arrays import flatten
+from numpygpt.backward.gpt2 import gpt2
+from numpygpt.config import GPT2Config, initialize
+from numpygpt.course.exercises import Exercise
+from numpygpt.course.swap import DiffersError, book, swapped
+
+CONFIG = GPT2Config(vocab_size=40, n_ctx=8, n_embd=16, n_layer=2, n_head=2)
+STEPS = 2
+
+
+def _train() -> list[float]:
+    params = initialize(CONFIG, seed=0)
+    tensors = flatten(params)
+    rng, optimizer = np.random.default_rng(0), book("optimizer")
+    ids = rng.integers(0, CONFIG.vocab_size, (3, 9))
+    adamw, losses = optimizer.AdamW(tensors), []
+    for step in range(STEPS + 1):
+        loss, tree = gpt2(ids[:, :-1], ids[:, 1:], params, CONFIG)
+        losses.append(float(loss))
+        gradients = flatten(tree)
+        gradients = optimizer.clip_gradients(gradients, optimizer.global_norm(gradients), 1.0)
+        lr = optimizer.learning_rate(step, lr=0.02, steps=10, warmup=1)
+        adamw.update(tensors, gradients, step, lr)
+    return losses
+
+
+def train_two_steps(exercise: Exercise, implementation: Any) -> str:
+    """Train with an implementation in the book; return the losses."""
+    expected = _train()
+    with swapped(exercise, implementation):
+        got = _train()
+    if not np.allclose(got, expected, rtol=1e-3):
+        raise DiffersError(f"the losses of training should be {np.round(expected, 4)}, and are {np.round(got, 4)}")
+    return f"with your {exercise.attribute}, a model of two layers learns: loss " + " -> ".join(f"{x:.4f}" for x in got)

@@ -1,0 +1,54 @@
+"""Stage 4 of the original Transformer: the embedded translator if it is there, a small random model if it is not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from numpygpt.course.exercises import Exercise
+from numpygpt.course.swap import DiffersError, book, swapped
+from numpygpt.models.names import find_embedded
+from numpygpt.transformer_config import TransformerConfig, initialize
+
+TEXT = "Where is the station?"
+NEW_TOKENS = 12
+
+
+def translate(exercise: Exercise, implementation: Any) -> str:
+    """Compare the logits of a translation with an implementation in the book; return the translation."""
+    folder = find_embedded("english-french")
+    translator = None
+    if folder is not None and folder.is_dir():
+        from numpygpt.translate import Translator
+
+        translator = Translator.from_pretrained(folder)
+        config, params = translator.config, translator.params
+        source = translator.tokenizer.encode(TEXT)
+    else:
+        config = TransformerConfig(vocab_size=50, d_model=32, max_position_embeddings=32)
+        params, source = initialize(config, seed=0), [5, 8, 13, 21, config.eos_token_id]
+
+    def step(target: list[int]) -> Any:
+        heads, pad = config.encoder_attention_heads, config.pad_token_id
+        return np.asarray(book("transformer").transformer(source, target, **params, n_head=heads, pad_token_id=pad))
+
+    def write() -> tuple[list[int], Any]:
+        target = [config.decoder_start_token_id]
+        logits = step(target)
+        while len(target) <= NEW_TOKENS and target[-1] != config.eos_token_id:
+            allowed = logits[-1].copy()
+            allowed[config.pad_token_id] = -np.inf
+            target.append(int(allowed.argmax()))
+            logits = step(target)
+        return target, logits
+
+    expected = write()
+    with swapped(exercise, implementation):
+        got = write()
+    if expected[0] != got[0] or not np.allclose(expected[1], got[1], rtol=1e-3, atol=1e-2):
+        raise DiffersError("the logits of the encoder-decoder differ from the reference")
+    if translator is None:
+        return f"with your {exercise.attribute}, a small random encoder-decoder gives the reference's logits"
+    french = translator.tokenizer.decode([i for i in got[0][1:] if i != config.eos_token_id]).strip()
+    return f'with your {exercise.attribute}, the translator makes of "{TEXT}": "{french}"'

@@ -1,0 +1,32 @@
+"""Checking in a process of its own, with a time limit."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from numpygpt.course.stages import FAILED, Result
+
+TIME_LIMIT = 40.0  # seconds for one exercise: a right but slow loop is waited for, an endless one is stopped
+
+
+def check_in_process(folder: Path, name: str, limit: float = TIME_LIMIT) -> Result:
+    """Check one exercise of a folder in a process of its own; what it prints is passed on."""
+    with tempfile.TemporaryDirectory() as temporary:
+        file = Path(temporary, "result.json")
+        paths = [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "PYTHONDONTWRITEBYTECODE": "1"}
+        environment.setdefault("OPENBLAS_NUM_THREADS", "1")
+        command = [sys.executable, "-m", "numpygpt.course.worker", str(folder), name, str(file)]
+        try:
+            ended = subprocess.run(command, env=environment, timeout=limit, check=False, stdin=subprocess.DEVNULL)
+        except subprocess.TimeoutExpired:
+            message = f"stopped after {limit:.0f} seconds: does a loop never end? (--time-limit waits longer)"
+            return Result(name, FAILED, 1, message, seconds=limit)
+        if not file.exists():
+            return Result(name, FAILED, 1, f"your code ended the program (exit status {ended.returncode})")
+        return Result(**json.loads(file.read_text(encoding="utf-8")))

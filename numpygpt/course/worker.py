@@ -1,0 +1,38 @@
+"""The process in which a learner's code runs: checks one exercise and writes the result to a file."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from numpygpt.course.exercises import Exercise, find
+from numpygpt.course.learner import NotWrittenError, load, own_lines
+from numpygpt.course.stages import FAILED, NOT_WRITTEN, Result, check
+
+
+def check_folder(folder: Path, exercise: Exercise) -> Result:
+    """Check what a folder holds: beside the book's functions first, and if that fails, beside the learner's own."""
+    try:
+        result = check(exercise, load(folder, exercise, own=False), folder)
+        if not result.passed:
+            other = check(exercise, load(folder, exercise, own=True), folder)
+            result = other if other.passed else result
+    except NotWrittenError as error:
+        return Result(exercise.name, NOT_WRITTEN, 1, str(error))
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # of the learner's file, which may even end the program
+        return Result(exercise.name, FAILED, 1, "the file does not run:\n" + own_lines(error, folder))
+    return result
+
+
+def main() -> None:
+    """Check `FOLDER NAME`, and write the result to `FILE`."""
+    folder, name, file = sys.argv[1:]
+    result = check_folder(Path(folder), find(name))
+    Path(file).write_text(json.dumps(result.as_dict()), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,37 @@
+"""Folders of the course as a learner has them: with stubs, and with the book's code in the place of all stubs."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+from pathlib import Path
+
+from numpygpt.course.exercises import SOURCES
+from numpygpt.course.stubs import course_files
+
+
+def write_stubs(folder: Path) -> Path:
+    for name, text in course_files().items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return folder
+
+
+def write_solutions(folder: Path) -> Path:
+    """Write the book's own modules, which import one another from the folder."""
+    write_stubs(folder)
+    for module, source in SOURCES.items():
+        text = inspect.getsource(importlib.import_module(source))
+        for theirs, ours in SOURCES.items():
+            text = text.replace(f"from {ours} import", f"from {theirs} import")
+        text = re.sub(r"^from numpygpt import layers$", "import layers", text, flags=re.MULTILINE)
+        (folder / f"{module.replace('.', '/')}.py").write_text(text, encoding="utf-8")
+    return folder
+
+
+def replace_stub(folder: Path, file: str, name: str, code: str) -> None:
+    """Append a function to a file of the folder: a later definition counts."""
+    path = folder / file
+    path.write_text(path.read_text(encoding="utf-8") + "\n\n" + code + "\n", encoding="utf-8")

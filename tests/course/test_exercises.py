@@ -1,0 +1,113 @@
+"""Every exercise: the book passes, other right code passes, each known mistake fails with its own hint alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from alternatives import ALTERNATIVES
+
+from numpygpt import layers, optimizer, sampling, tokenizer
+from numpygpt import transformer as transformer_module
+from numpygpt.backward import layers as backward_layers
+from numpygpt.course import check
+from numpygpt.course.exercises import EXERCISES, find
+from numpygpt.course.mistakes import mistakes_of
+from numpygpt.course.stages import Result
+from numpygpt.course.stages import check as check_stages
+
+MISTAKES = [(name, mistake) for name in EXERCISES for mistake in mistakes_of(name)]
+
+
+def result_of(name: str, implementation: Any) -> Result:
+    return check_stages(find(name), implementation, Path())
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_the_book_passes(name: str) -> None:
+    result = result_of(name, find(name).book())
+    assert result.passed, result.text()
+    assert result.remarks == []
+
+
+@pytest.mark.parametrize(("name", "implementation"), ALTERNATIVES, ids=lambda value: getattr(value, "__name__", value))
+def test_other_right_code_passes(name: str, implementation: Callable[..., Any]) -> None:
+    result = result_of(name, implementation)
+    assert result.passed, result.text()
+
+
+@pytest.mark.parametrize(("name", "mistake"), MISTAKES, ids=lambda value: getattr(value, "name", value))
+def test_a_known_mistake_gets_its_own_hint(name: str, mistake: Any) -> None:
+    result = result_of(name, mistake.function)
+    assert not result.passed
+    assert (result.mistake, tuple(result.hints)) == (mistake.name, mistake.hints)
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_three_mistakes_or_more_are_known(name: str) -> None:
+    names = [mistake.name for mistake in mistakes_of(name)]
+    assert len(names) >= 3
+    assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize("module", [layers, transformer_module, optimizer, tokenizer, backward_layers, sampling])
+def test_every_public_function_of_the_book_is_an_exercise(module: Any) -> None:
+    public = {
+        name
+        for name, value in vars(module).items()
+        if getattr(value, "__module__", "") == module.__name__ and callable(value) and not isinstance(value, type)
+    }
+    public -= {name for name in public if name.startswith(("_", "forward_"))}
+    owners = {e.owner for e in EXERCISES.values() if e.book_module() is module}
+    composed = {"split_heads", "merge_heads", "multi_head_attention", "mlp"} if module is backward_layers else set()
+    assert public - composed <= owners
+
+
+def test_neighbors_of_a_mistake_get_no_wrong_hint() -> None:
+    result = result_of("softmax", lambda x: np.exp(x) / np.exp(x).sum())
+    assert (result.passed, result.mistake) == (False, "")
+    result = result_of("attention", lambda q, k, v, mask=0.0: layers.softmax(k @ q.swapaxes(-1, -2) + mask) @ v)
+    assert (result.passed, result.mistake) == (False, "")
+
+
+def test_a_change_in_place_is_said() -> None:
+    def softmax(x: Any) -> Any:
+        x -= x.max(axis=-1, keepdims=True)
+        np.exp(x, out=x)
+        x /= x.sum(axis=-1, keepdims=True)
+        return x
+
+    result = result_of("softmax", softmax)
+    assert not result.passed
+    assert "in place" in result.message
+
+
+def test_a_wider_result_is_a_remark() -> None:
+    softmax = layers.softmax  # by the module's name, the call would find the swapped one
+    result = result_of("softmax", lambda x: softmax(x.astype(np.float64)))
+    assert result.passed
+    assert "float64" in result.remarks[0]
+
+
+def test_integers_for_floats_and_a_missing_return_fail_at_stage_1() -> None:
+    assert result_of("softmax", lambda x: layers.softmax(x).astype(int)).stage == 1
+    result = result_of("softmax", lambda x: None)
+    assert result.stage == 1
+    assert "return" in result.message
+
+
+def test_in_a_notebook(capsys: pytest.CaptureFixture[str]) -> None:
+    def softmax(x: Any) -> Any:
+        return np.exp(x)
+
+    assert check(layers.softmax)
+    assert not check(softmax)
+    assert check(backward_layers.softmax, "backward.softmax")
+    assert check(optimizer.AdamW)
+    with pytest.raises(ValueError, match="no exercise is called"):
+        check(np.cumsum)
+    assert "the model writes" in capsys.readouterr().out
+    assert layers.softmax is find("softmax").book()
