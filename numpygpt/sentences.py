@@ -36,7 +36,8 @@ def normalize_case(text: str) -> str:
     """
     if text.isupper() and " " in text:
         text = text.lower()
-    return text[:1].upper() + text[1:]
+    capital = text[:1].upper()
+    return capital + text[1:] if len(capital) == 1 else text  # "ß" has none of its own
 
 
 def split_sentences(text: str) -> list[str]:

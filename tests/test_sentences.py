@@ -31,6 +31,7 @@ def test_case() -> None:
     assert normalize_case("NASA") == "NASA"
     assert normalize_case("\u00e9t\u00e9") == "\u00c9t\u00e9"
     assert normalize_case("") == ""
+    assert normalize_case("ß 0") == "ß 0"
 
 
 @given(st.lists(st.sampled_from(["Go!", 'He said: "No."', "It costs 3.50 euros.", "Why? ", "And then"]), max_size=6))
