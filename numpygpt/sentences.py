@@ -25,7 +25,8 @@ def normalize(text: str) -> str:
     >>> print(normalize(" It’s   “fine” … "))
     It's "fine" ...
     """
-    return _BLANKS.sub(" ", unicodedata.normalize("NFC", text).translate(PLAIN)).strip()
+    composed = unicodedata.normalize("NFC", text.translate(PLAIN))  # which a character of no width may have kept apart
+    return _BLANKS.sub(" ", composed.translate(PLAIN)).strip()
 
 
 def normalize_case(text: str) -> str:
