@@ -25,7 +25,8 @@ def normalize(text: str) -> str:
     >>> print(normalize(" It’s   “fine” … "))
     It's "fine" ...
     """
-    return _BLANKS.sub(" ", unicodedata.normalize("NFC", text).translate(PLAIN)).strip()
+    composed = unicodedata.normalize("NFC", text.translate(PLAIN))  # which a character of no width may have kept apart
+    return _BLANKS.sub(" ", composed.translate(PLAIN)).strip()
 
 
 def normalize_case(text: str) -> str:
@@ -36,7 +37,8 @@ def normalize_case(text: str) -> str:
     """
     if text.isupper() and " " in text:
         text = text.lower()
-    return text[:1].upper() + text[1:]
+    capital = text[:1].upper()
+    return capital + text[1:] if len(capital) == 1 else text  # "ß" has none of its own
 
 
 def split_sentences(text: str) -> list[str]:
