@@ -40,9 +40,8 @@ def start(folder: Path) -> None:
         if new
         else f"{folder}: nothing is new"
     )
-    print(
-        f"begin with {first} in {folder / EXERCISES[first].file}, then: python -m numpygpt.course check {folder} {first}"
-    )
+    print(f"begin with {first} in {folder / EXERCISES[first].file}, then:")
+    print(f"    python -m numpygpt.course check {folder} {first}")
 
 
 def _add_missing(path: Path, name: str) -> list[str]:

@@ -52,9 +52,9 @@ def form_difference(expected: Any, got: Any, where: str = "") -> str | None:
 
 
 def _array_form(expected: Any, got: Any, place: str) -> str | None:
-    if isinstance(expected, np.ndarray) and not isinstance(got, (np.ndarray, np.generic)):
-        if not (expected.ndim == 0 and isinstance(got, (int, float))):
-            return f"expected an array of shape {expected.shape}{place}, got {_kind(got)}"
+    is_array = isinstance(got, (np.ndarray, np.generic))
+    if isinstance(expected, np.ndarray) and not is_array and (expected.ndim or not isinstance(got, (int, float))):
+        return f"expected an array of shape {expected.shape}{place}, got {_kind(got)}"
     try:
         e, g = np.asarray(expected), np.asarray(got)
     except ValueError:

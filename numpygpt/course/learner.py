@@ -65,8 +65,8 @@ def load(folder: Path, exercise: Exercise, *, own: bool) -> Any:
     node = definition(ast.parse(path.read_text(encoding="utf-8"), str(path)), exercise.attribute)
     if node is not None and is_stub(node):
         raise NotWrittenError(
-            f"{exercise.name} is not written yet: open {exercise.file}, line {node.lineno}; page {exercise.page} of the "
-            f"tutorials explains it, and it takes about {exercise.minutes} minutes"
+            f"{exercise.name} is not written yet: open {exercise.file}, line {node.lineno}; page {exercise.page} of "
+            f"the tutorials explains it, and it takes about {exercise.minutes} minutes"
         )
     _forget(folder)
     sys.dont_write_bytecode = True

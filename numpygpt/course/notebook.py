@@ -30,7 +30,8 @@ def check(function: Callable[..., Any] | type, name: str | None = None) -> bool:
         ]
         if not methods:
             find(function.__name__)
-        return all([_one(exercise, with_book_methods(function, exercise)) for exercise in methods])
+        results = [_one(exercise, with_book_methods(function, exercise)) for exercise in methods]
+        return all(results)
     exercise = find(name or function.__name__)
     implementation: Any = function
     if exercise.method:

@@ -8,7 +8,9 @@ import numpy as np
 
 from numpygpt.course.exercises import Exercise
 from numpygpt.course.swap import DiffersError, book, swapped
+from numpygpt.models import marian
 from numpygpt.models.names import find_embedded
+from numpygpt.tokenizer import Tokenizer
 from numpygpt.transformer_config import TransformerConfig, initialize
 
 TEXT = "Where is the station?"
@@ -18,13 +20,12 @@ NEW_TOKENS = 12
 def translate(exercise: Exercise, implementation: Any) -> str:
     """Compare the logits of a translation with an implementation in the book; return the translation."""
     folder = find_embedded("english-french")
-    translator = None
+    tokenizer: Tokenizer | None = None
     if folder is not None and folder.is_dir():
-        from numpygpt.translate import Translator
-
-        translator = Translator.from_pretrained(folder)
-        config, params = translator.config, translator.params
-        source = translator.tokenizer.encode(TEXT)
+        config, params = marian.load(folder)
+        tokenizer = marian.load_tokenizer(folder, config)
+        assert tokenizer is not None
+        source = tokenizer.encode(TEXT)  # with its end
     else:
         config = TransformerConfig(vocab_size=50, d_model=32, max_position_embeddings=32)
         params, source = initialize(config, seed=0), [5, 8, 13, 21, config.eos_token_id]
@@ -48,7 +49,7 @@ def translate(exercise: Exercise, implementation: Any) -> str:
         got = write()
     if expected[0] != got[0] or not np.allclose(expected[1], got[1], rtol=1e-3, atol=1e-2):
         raise DiffersError("the logits of the encoder-decoder differ from the reference")
-    if translator is None:
+    if tokenizer is None:
         return f"with your {exercise.attribute}, a small random encoder-decoder gives the reference's logits"
-    french = translator.tokenizer.decode([i for i in got[0][1:] if i != config.eos_token_id]).strip()
+    french = tokenizer.decode([i for i in got[0][1:] if i != config.eos_token_id]).strip()
     return f'with your {exercise.attribute}, the translator makes of "{TEXT}": "{french}"'

@@ -212,7 +212,8 @@ def interleaved_heads(x: Any) -> Any:
 
 def _heads(x: Any, c_attn: Any, n_head: int, mask: Any, order: str = "qkv") -> Any:
     parts = dict(zip(order, np.split(linear(x, **c_attn), 3, axis=-1), strict=True))
-    return merge_heads(attention(*[split_heads(parts[letter], n_head) for letter in "qkv"], mask=mask))
+    q, k, v = (split_heads(parts[letter], n_head) for letter in "qkv")
+    return merge_heads(attention(q, k, v, mask))
 
 
 @mistake(
