@@ -37,7 +37,10 @@ def main() -> None:
     prompt = " ".join(sys.argv[1:]) or "Once upon a time"
     folder = Path(__file__).parent / "weights"
     merges, params, n_head = read_weights(folder if folder.is_dir() else None)
-    print(prompt + complete(prompt, merges, params, n_head))
+    try:
+        print(prompt + complete(prompt, merges, params, n_head))
+    except NotImplementedError:
+        sys.exit("something is not written yet: python -m numpygpt.course status FOLDER says what")
 
 
 if __name__ == "__main__":
