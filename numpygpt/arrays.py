@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[Any]  # of floats: float32 everywhere in use, float64 where the arithmetic is checked
 Ids = NDArray[np.integer[Any]]  # token ids
@@ -66,3 +66,22 @@ def flatten(params: Params) -> Tensors:
         else:
             tensors[name] = branch
     return tensors
+
+
+def check_ids(ids: ArrayLike, vocab_size: int, where: str = "") -> Ids:
+    """Return ids [..., n_seq] as an array, if they are ids of a vocabulary; `where` they are, the error says.
+
+    Raises TypeError where they are no integers, and ValueError for no ids and an id outside the vocabulary.
+    """
+    array = np.atleast_1d(ids)
+    if array.size == 0:
+        raise ValueError(f"no token ids{where}: give at least one, [n_seq] or [batch, n_seq]")
+    if not np.issubdtype(array.dtype, np.integer):
+        raise TypeError(f"token ids must be integers, not {array.dtype}; a tokenizer's encode makes them from text")
+    outside = array[(array < 0) | (array >= vocab_size)]
+    if outside.size:
+        raise ValueError(
+            f"token id {outside[0]} is outside the vocabulary of {vocab_size} tokens "
+            f"(0 to {vocab_size - 1}); encode the text with the tokenizer of this model"
+        )
+    return array

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from numpygpt.activations import ACTIVATIONS
-from numpygpt.arrays import Array, Ids, Params, unflatten
+from numpygpt.arrays import Array, Ids, Params, check_ids, unflatten
 
 P = ParamSpec("P")
 
@@ -66,17 +66,7 @@ class GPT2Config:
         Raises TypeError where they are no integers, and ValueError for no ids, an id outside the vocabulary, and more
         of them than fit the context window.
         """
-        array = np.atleast_1d(ids)
-        if array.size == 0:
-            raise ValueError("no token ids: give at least one, [n_seq] or [batch, n_seq]")
-        if not np.issubdtype(array.dtype, np.integer):
-            raise TypeError(f"token ids must be integers, not {array.dtype}; a tokenizer's encode makes them from text")
-        outside = array[(array < 0) | (array >= self.vocab_size)]
-        if outside.size:
-            raise ValueError(
-                f"token id {outside[0]} is outside the vocabulary of {self.vocab_size} tokens "
-                f"(0 to {self.vocab_size - 1}); encode the text with the tokenizer of this model"
-            )
+        array = check_ids(ids, self.vocab_size)
         if (n_seq := n_past + array.shape[-1]) > self.n_ctx:
             raise ValueError(f"{n_seq} tokens do not fit the context window of {self.n_ctx}; shorten the text")
         return array

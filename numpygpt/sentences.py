@@ -16,7 +16,8 @@ PLAIN = str.maketrans(
     }
 )
 _BLANKS = regex.compile(r"\s+")
-_SENTENCE = regex.compile(r".+?(?:[.!?]+[\"')\]»]*(?=\s|$)|$)\s*", regex.DOTALL)
+_SHORT = r"(?<!\b(?:Mr|Mrs|Ms|Dr|Mt|St|Prof|[A-HJ-Z])|\.\p{L})"  # no abbreviation, no initial, no "a.m" before the dot
+_SENTENCE = regex.compile(rf".+?(?:(?:[!?]|{_SHORT}\.)+[\"')\]»]*(?=\s|$)|$)\s*", regex.DOTALL)
 
 
 def normalize(text: str) -> str:
@@ -46,5 +47,7 @@ def split_sentences(text: str) -> list[str]:
 
     >>> split_sentences('He said: "Go!" I went. Why?')
     ['He said: "Go!"', 'I went.', 'Why?']
+    >>> split_sentences("At 7 a.m. Mr. Smith left. Why?")
+    ['At 7 a.m. Mr. Smith left.', 'Why?']
     """
     return [sentence.strip() for sentence in _SENTENCE.findall(text) if sentence.strip()]

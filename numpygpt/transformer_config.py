@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from numpygpt.activations import ACTIVATIONS
-from numpygpt.arrays import Array, Ids, Params, unflatten
+from numpygpt.arrays import Array, Ids, Params, check_ids, unflatten
 
 SIZES = ("vocab_size", "d_model", "max_position_embeddings", "encoder_layers", "decoder_layers")
 Shape = tuple[int, ...]
@@ -81,17 +81,7 @@ class TransformerConfig:
         Raises TypeError where they are no integers, and ValueError for no ids, an id outside the vocabulary, and more
         of them than there are positions.
         """
-        array = np.atleast_1d(ids)
-        if array.size == 0:
-            raise ValueError(f"{what} has no token ids: give at least one, [n_seq] or [batch, n_seq]")
-        if not np.issubdtype(array.dtype, np.integer):
-            raise TypeError(f"token ids must be integers, not {array.dtype}; a tokenizer's encode makes them from text")
-        outside = array[(array < 0) | (array >= self.vocab_size)]
-        if outside.size:
-            raise ValueError(
-                f"token id {outside[0]} is outside the vocabulary of {self.vocab_size} tokens "
-                f"(0 to {self.vocab_size - 1}); encode the text with the tokenizer of this model"
-            )
+        array = check_ids(ids, self.vocab_size, f" in {what}")
         if array.shape[-1] > self.max_position_embeddings:
             raise ValueError(
                 f"{what} has {array.shape[-1]} tokens, more than the {self.max_position_embeddings} positions of this "

@@ -79,6 +79,6 @@ def test_finds_the_texts_that_transformers_found(case: dict[str, Any]) -> None:
 def test_nothing_to_translate() -> None:
     config, params = ending_transformer(0)
     assert translate([], params, config) == []
-    with pytest.raises(ValueError, match="the source has no token ids"):
+    with pytest.raises(ValueError, match="no token ids in the source: give at least one"):
         translate([[]], params, config)
     assert translate([[3, config.eos_token_id]], params, config, max_length=1) == [[]]

@@ -44,3 +44,8 @@ def test_sentences_are_cut_at_their_ends_and_nothing_is_lost(sentences: list[str
 def test_a_number_does_not_end_a_sentence() -> None:
     assert split_sentences("It costs 3.50 euros. Why?") == ["It costs 3.50 euros.", "Why?"]
     assert split_sentences("  ") == []
+
+
+def test_an_abbreviation_does_not_end_a_sentence() -> None:
+    parts = ["The top of Mt. Fuji.", "Dr. No met J. Bond at 7 p.m. sharp.", "It was I.", "Wait...", "What?!", "No."]
+    assert split_sentences(" ".join(parts)) == parts

@@ -15,13 +15,12 @@ import math
 import random
 import sys
 import textwrap
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from publish import draw_curve, write_curve
-from translation_scores import far_sentences, group, nearest_sentence, read, scores, word_for_word
+from translation_scores import contenders, far_sentences, group, read, scores
 from translator_card import CARD
 
 from numpygpt import Translator
@@ -46,14 +45,7 @@ def measure(translator: Translator, corpus: Path) -> dict[str, Any]:
     """Score the translator, greedy and with beams, and what can be had without one, on the test sentences."""
     train, test = read(corpus / "fra-train.tsv.gz"), group(read(corpus / "fra-test.tsv"))
     far = far_sentences(list(test), train)
-    lookup, nearest = word_for_word(train), nearest_sentence(train)
-    contenders: dict[str, Callable[[list[str]], list[str]]] = {
-        "word for word": lambda texts: [lookup(text) for text in texts],
-        "nearest training sentence": lambda texts: [nearest(text) for text in texts],
-        "english-french, greedy": lambda texts: translator.translate(texts, num_beams=1),
-        "english-french, 4 beams": lambda texts: translator.translate(texts, num_beams=4),
-    }
-    table = {name: scores(translate, test, far) for name, translate in contenders.items()}
+    table = {name: scores(translate, test, far) for name, translate in contenders(translator, train).items()}
     return {"n_test": len(test), "n_far": len(far), "scores": table}
 
 

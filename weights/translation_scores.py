@@ -119,6 +119,17 @@ def scores(translate: Callable[[list[str]], list[str]], test: dict[str, list[str
     return {**all_of_them, **{f"{name}, far": value for name, value in of_far.items()}}
 
 
+def contenders(translator: Translator, train: Lines) -> dict[str, Callable[[list[str]], list[str]]]:
+    """Return the translator, greedy and with beams, and what can be had without one."""
+    lookup, nearest = word_for_word(train), nearest_sentence(train)
+    return {
+        "word for word": lambda texts: [lookup(text) for text in texts],
+        "nearest training sentence": lambda texts: [nearest(text) for text in texts],
+        "english-french, greedy": lambda texts: translator.translate(texts, num_beams=1),
+        "english-french, 4 beams": lambda texts: translator.translate(texts, num_beams=4),
+    }
+
+
 def main() -> None:
     """Print the scores of the translator, and of what can be had without one."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -129,15 +140,8 @@ def main() -> None:
     train, test = read(options.corpus / "fra-train.tsv.gz"), group(read(options.corpus / f"fra-{options.part}.tsv"))
     far = far_sentences(list(test), train)
     translator = Translator.from_pretrained(options.model)
-    lookup, nearest = word_for_word(train), nearest_sentence(train)
-    contenders: dict[str, Callable[[list[str]], list[str]]] = {
-        "word for word": lambda texts: [lookup(text) for text in texts],
-        "nearest training sentence": lambda texts: [nearest(text) for text in texts],
-        "greedy": lambda texts: translator.translate(texts, num_beams=1),
-        "4 beams": lambda texts: translator.translate(texts, num_beams=4),
-    }
     print(f"{len(test)} sentences, {len(far)} of them far from every training sentence")
-    for name, translate in contenders.items():
+    for name, translate in contenders(translator, train).items():
         started = time.perf_counter()
         result = {key: round(value, 2) for key, value in scores(translate, test, far).items()}
         print(f"{name:26} {json.dumps(result)}  {time.perf_counter() - started:.1f} s", flush=True)

@@ -128,91 +128,89 @@ def add_and_norm(dy: Array, saved: SavedSum, norm: Params) -> tuple[Array, Array
 
 
 class SavedLayer(NamedTuple):
-    """What the gradient of a layer needs; in the encoder there is no cross-attention."""
+    """What the gradient of a layer needs: of each attention, by its name, and of the last part."""
 
-    self_attn: SavedMultiHeadAttention
-    self_attn_sum: SavedSum
-    encoder_attn: SavedMultiHeadAttention | None
-    encoder_attn_sum: SavedSum | None
-    mlp: SavedMLP
-    mlp_sum: SavedSum
+    attentions: dict[str, tuple[SavedMultiHeadAttention, SavedSum]]
+    feed_forward: tuple[SavedMLP, SavedSum]
+
+
+def _forward_attend(
+    x: Array, memory: Array, name: str, layer: Params, n_head: int, mask: Array, drop: Dropout
+) -> tuple[Array, tuple[SavedMultiHeadAttention, SavedSum]]:
+    """The part of a layer called `name`, "self_attn" or "encoder_attn": x [..., n_query, n_embd] -> the same, saved."""
+    y, attn = forward_multi_head_attention(x, memory, **layer[name], n_head=n_head, mask=mask)
+    x, total = forward_add_and_norm(x, y, layer[f"{name}_layer_norm"], drop)
+    return x, (attn, total)
+
+
+def _attend(dy: Array, saved: SavedLayer, name: str, layer: Params, n_head: int) -> tuple[Array, Array, Params]:
+    """Go back through that part: dy [..., n_query, n_embd] -> dx, dmemory [..., n_key, n_embd], gradients."""
+    attn, total = saved.attentions[name]
+    dx, dbranch, dnorm = add_and_norm(dy, total, layer[f"{name}_layer_norm"])
+    dq, dmemory, dattn = multi_head_attention(dbranch, attn, **layer[name], n_head=n_head)
+    dx += dq
+    return dx, dmemory, {name: dattn, f"{name}_layer_norm": dnorm}
+
+
+def _forward_feed_forward(
+    x: Array, layer: Params, activation: Activation, drop: Dropout
+) -> tuple[Array, tuple[SavedMLP, SavedSum]]:
+    """The last part of a layer: x [..., n_embd] -> the same, saved."""
+    y, saved = forward_mlp(x, layer["fc1"], layer["fc2"], activation)
+    x, total = forward_add_and_norm(x, y, layer["final_layer_norm"], drop)
+    return x, (saved, total)
+
+
+def _feed_forward(dy: Array, saved: SavedLayer, layer: Params, activation: Activation) -> tuple[Array, Params]:
+    """Go back through the last part of a layer: dy [..., n_embd] -> dx, gradients."""
+    saved_mlp, total = saved.feed_forward
+    dx, dbranch, dnorm = add_and_norm(dy, total, layer["final_layer_norm"])
+    dinput, dmlp = mlp(dbranch, saved_mlp, layer["fc1"], layer["fc2"], activation)
+    dx += dinput
+    return dx, {"fc1": dmlp["c_fc"], "fc2": dmlp["c_proj"], "final_layer_norm": dnorm}
 
 
 def forward_encoder_layer(
     x: Array, layer: Params, n_head: int, mask: Array, activation: Activation, drop: Dropout
 ) -> tuple[Array, SavedLayer]:
     """`transformer.encoder_layer`, with dropout of each branch: x [..., n_source, n_embd] -> the same, saved."""
-    y, attn = forward_multi_head_attention(x, x, **layer["self_attn"], n_head=n_head, mask=mask)
-    x, attn_sum = forward_add_and_norm(x, y, layer["self_attn_layer_norm"], drop)
-    y, saved_mlp = forward_mlp(x, layer["fc1"], layer["fc2"], activation)
-    x, mlp_sum = forward_add_and_norm(x, y, layer["final_layer_norm"], drop)
-    return x, SavedLayer(attn, attn_sum, None, None, saved_mlp, mlp_sum)
+    x, own = _forward_attend(x, x, "self_attn", layer, n_head, mask, drop)
+    x, last = _forward_feed_forward(x, layer, activation, drop)
+    return x, SavedLayer({"self_attn": own}, last)
 
 
 def encoder_layer(
     dy: Array, saved: SavedLayer, layer: Params, n_head: int, activation: Activation
 ) -> tuple[Array, Params]:
-    """Go back through both sums of an encoder's layer: dy [..., n_source, n_embd] -> dx, gradients."""
+    """Go back through both parts of an encoder's layer: dy [..., n_source, n_embd] -> dx, gradients."""
     dy, gradients = _feed_forward(dy, saved, layer, activation)
-    dx, dbranch, gradients["self_attn_layer_norm"] = add_and_norm(
-        dy, saved.self_attn_sum, layer["self_attn_layer_norm"]
-    )
-    dq, dkv, gradients["self_attn"] = multi_head_attention(
-        dbranch, saved.self_attn, **layer["self_attn"], n_head=n_head
-    )
-    dx += dq
-    dx += dkv
-    return dx, gradients
+    dx, dmemory, dattn = _attend(dy, saved, "self_attn", layer, n_head)
+    dx += dmemory  # who is asked is who asks
+    return dx, gradients | dattn
 
 
 def forward_decoder_layer(
     x: Array, memory: Array, layer: Params, n_head: int, memory_mask: Array, activation: Activation, drop: Dropout
 ) -> tuple[Array, SavedLayer]:
     """`transformer.decoder_layer`, with dropout of each branch: x [..., n_target, n_embd] -> the same, saved."""
-    mask = layers.causal_mask(x.shape[-2])
-    y, attn = forward_multi_head_attention(x, x, **layer["self_attn"], n_head=n_head, mask=mask)
-    x, attn_sum = forward_add_and_norm(x, y, layer["self_attn_layer_norm"], drop)
-    y, cross = forward_multi_head_attention(x, memory, **layer["encoder_attn"], n_head=n_head, mask=memory_mask)
-    x, cross_sum = forward_add_and_norm(x, y, layer["encoder_attn_layer_norm"], drop)
-    y, saved_mlp = forward_mlp(x, layer["fc1"], layer["fc2"], activation)
-    x, mlp_sum = forward_add_and_norm(x, y, layer["final_layer_norm"], drop)
-    return x, SavedLayer(attn, attn_sum, cross, cross_sum, saved_mlp, mlp_sum)
+    x, own = _forward_attend(x, x, "self_attn", layer, n_head, layers.causal_mask(x.shape[-2]), drop)
+    x, cross = _forward_attend(x, memory, "encoder_attn", layer, n_head, memory_mask, drop)
+    x, last = _forward_feed_forward(x, layer, activation, drop)
+    return x, SavedLayer({"self_attn": own, "encoder_attn": cross}, last)
 
 
 def decoder_layer(
     dy: Array, saved: SavedLayer, layer: Params, n_head: int, activation: Activation
 ) -> tuple[Array, Array, Params]:
-    """Go back through the three sums of a decoder's layer.
+    """Go back through the three parts of a decoder's layer.
 
     dy: [..., n_target, n_embd] -> dx [..., n_target, n_embd], dmemory [..., n_source, n_embd], gradients
     """
-    assert saved.encoder_attn is not None
-    assert saved.encoder_attn_sum is not None
     dy, gradients = _feed_forward(dy, saved, layer, activation)
-    dy, dbranch, gradients["encoder_attn_layer_norm"] = add_and_norm(
-        dy, saved.encoder_attn_sum, layer["encoder_attn_layer_norm"]
-    )
-    dq, dmemory, gradients["encoder_attn"] = multi_head_attention(
-        dbranch, saved.encoder_attn, **layer["encoder_attn"], n_head=n_head
-    )
-    dy += dq
-    dx, dbranch, gradients["self_attn_layer_norm"] = add_and_norm(
-        dy, saved.self_attn_sum, layer["self_attn_layer_norm"]
-    )
-    dq, dkv, gradients["self_attn"] = multi_head_attention(
-        dbranch, saved.self_attn, **layer["self_attn"], n_head=n_head
-    )
-    dx += dq
+    dy, dmemory, dcross = _attend(dy, saved, "encoder_attn", layer, n_head)
+    dx, dkv, dattn = _attend(dy, saved, "self_attn", layer, n_head)
     dx += dkv
-    return dx, dmemory, gradients
-
-
-def _feed_forward(dy: Array, saved: SavedLayer, layer: Params, activation: Activation) -> tuple[Array, Params]:
-    """Go back through the last third of a layer, the same in encoder and decoder."""
-    dx, dbranch, dnorm = add_and_norm(dy, saved.mlp_sum, layer["final_layer_norm"])
-    dinput, dmlp = mlp(dbranch, saved.mlp, layer["fc1"], layer["fc2"], activation)
-    dx += dinput
-    return dx, {"fc1": dmlp["c_fc"], "fc2": dmlp["c_proj"], "final_layer_norm": dnorm}
+    return dx, dmemory, gradients | dcross | dattn
 
 
 def transformer(
