@@ -46,7 +46,7 @@ def cross_entropy(logits: Array, targets: Ids, label_smoothing: float = 0.0) -> 
 def output_layer(
     x: Array, targets: Ids, weight: Array, n_targets: int, bias: Array | float = 0.0, label_smoothing: float = 0.0
 ) -> tuple[float, Array, Array]:
-    """The logits, their loss and its gradients, LOGIT_ROWS rows at a time, so that few logits exist at once.
+    """The logits of the rows that count, their loss and its gradients, LOGIT_ROWS rows at a time: few exist at once.
 
         logits = x · weightᵀ + bias   so   dx = dlogits · weight,   dweight = dlogitsᵀ · x
 
@@ -54,9 +54,10 @@ def output_layer(
 
     The bias is a constant of the model, [n_vocab], and learns nothing.
     """
-    loss, dx, dweight = 0.0, np.empty_like(x), np.zeros_like(weight)
-    for start in range(0, len(x), LOGIT_ROWS):
-        rows = slice(start, start + LOGIT_ROWS)
+    loss, dx, dweight = 0.0, np.zeros_like(x), np.zeros_like(weight)
+    counted = np.flatnonzero(targets >= 0)
+    for start in range(0, len(counted), LOGIT_ROWS):
+        rows = counted[start : start + LOGIT_ROWS]
         logits = x[rows] @ weight.T
         if isinstance(bias, np.ndarray):
             logits += bias

@@ -10,7 +10,7 @@ import sys
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from numpygpt.command_line import Parser, friendly_exit
-from numpygpt.train.config import TrainingConfig, TranslationConfig, flag
+from numpygpt.train.config import QuestionsConfig, TrainingConfig, TranslationConfig, flag
 from numpygpt.train.runs import train
 from numpygpt.train.workers import MICRO_TOKENS
 
@@ -51,8 +51,10 @@ HELP = {
     "prompt": "the beginning of the samples",
     "sample_tokens": "the length of the samples",
 }
-TASKS = {"language": TrainingConfig, "translation": TranslationConfig}
-NOT_OF = dict.fromkeys(("merges", "config", "batch_size", "validation_tokens", "sample_tokens"), ("translation",))
+TASKS = {"language": TrainingConfig, "translation": TranslationConfig, "questions": QuestionsConfig}
+NOT_OF = dict.fromkeys(
+    ("merges", "config", "batch_size", "validation_tokens", "sample_tokens"), ("translation", "questions")
+) | {"prompt": ("questions",)}
 HELP_OF = {  # where a task means something else by an option
     ("translation", "vocab_size"): "learn a vocabulary of this size from both languages (default: 4096)",
     ("translation", "n_layer"): "layers of the encoder, and of the decoder (default: 3)",

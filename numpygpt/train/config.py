@@ -98,6 +98,20 @@ class TranslationConfig(TrainingConfig):
             raise TrainingError(f"--batch-tokens must be at least 2, not {self.batch_tokens}")
 
 
+@dataclass(frozen=True)
+class QuestionsConfig(TrainingConfig):
+    """The same for a model that answers questions about stories."""
+
+    batch_tokens: int = 4096  # tokens a step, padding among them, instead of batch_size
+    validation: str | None = None  # a file of stories, held out
+
+    def check(self) -> None:
+        """Refuse numbers that make no sense. Raises TrainingError."""
+        super().check()
+        if self.batch_tokens < 2:
+            raise TrainingError(f"--batch-tokens must be at least 2, not {self.batch_tokens}")
+
+
 def flag(name: str) -> str:
     """Return an option's name as it is typed.
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from numpygpt.files import TEMPORARY
 from numpygpt.models.names import remember_trained
-from numpygpt.train import language, loop, translation
-from numpygpt.train.config import TrainingConfig, TrainingError, TranslationConfig, as_typed, count
+from numpygpt.train import language, loop, questions, translation
+from numpygpt.train.config import QuestionsConfig, TrainingConfig, TrainingError, TranslationConfig, as_typed, count
 from numpygpt.train.curve import draw_curve
 from numpygpt.train.loop import STATE, Run
 from numpygpt.train.task import Task
@@ -76,6 +76,8 @@ def start(texts: Sequence[str], out: Path, options: TrainingConfig) -> tuple[Run
         task: Task
         if isinstance(options, TranslationConfig):
             task = translation.begin(texts, out, options, forget_the_old_run)
+        elif isinstance(options, QuestionsConfig):
+            task = questions.begin(texts, out, options, forget_the_old_run)
         else:
             task = language.begin(texts, out, options, forget_the_old_run)
         run = Run.start(request, options, task)
@@ -114,6 +116,8 @@ def resume(texts: Sequence[str], out: Path, options: TrainingConfig) -> tuple[Ru
         log.info("with the learning rate of a run of %d steps, from here on: %.2g now", options.steps, rate)
     if isinstance(run.options, TranslationConfig):
         return run, translation.open_again(out, run.options, state["config"])
+    if isinstance(run.options, QuestionsConfig):
+        return run, questions.open_again(out, run.options, state["config"])
     return run, language.open_again(out, run.options, state["config"])
 
 
