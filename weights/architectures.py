@@ -161,6 +161,20 @@ def score(corpus: Path, out: Path) -> dict[str, Any]:
     return table
 
 
+def table(measured: dict[str, Any]) -> str:
+    """Return the two as a table."""
+    lines = [
+        "| an hour on one core | parameters | tokens/s | steps | nats per token | bits per byte | BLEU | chrF |",
+        "| --- |" + " ---: |" * 7,
+    ]
+    for name, row in measured.items():
+        lines.append(
+            f"| {name} | {row['parameters'] / 1e6:.2f} M | {row['tokens_per_second']:,.0f} | {row['steps']:,} "
+            f"| {row['validation_loss']:.3f} | {row['bits_per_byte']:.3f} | {row['BLEU']:.1f} | {row['chrF']:.1f} |"
+        )
+    return "\n".join(lines)
+
+
 def main() -> None:
     """Train both, or score what was trained."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
