@@ -117,6 +117,16 @@ def test_the_card_says_what_was_measured(card: str) -> None:
     assert len(re.findall(r"^\| [^|]+ \| [^|]+ \| [^|]+ \|$", card, re.MULTILINE)) >= 30
 
 
+def test_the_card_and_page_11_say_how_the_architectures_compare(card: str) -> None:
+    page = (ROOT / "tutorials" / "11-the-original-transformer.md").read_text(encoding="utf-8")
+    measured = json.loads((FOLDER / "architectures.json").read_text(encoding="utf-8"))
+    for name, row in measured.items():
+        figures = f"{row['validation_loss']:.3f}", f"{row['BLEU']:.1f}", f"{row['chrF']:.1f}"
+        assert f"| {name} | {row['parameters'] / 1e6:.2f} M | {row['tokens_per_second']:,.0f} |" in card
+        assert f"| {row['tokens_per_second']:,.0f} | {' | '.join(figures)} |" in page
+        assert f"| {figures[0]} | {row['bits_per_byte']:.3f} | {figures[1]} | {figures[2]} |" in card
+
+
 @pytest.mark.slow
 @pytest.mark.skipif("NUMPYGPT_CORPUS" not in os.environ, reason="needs the sentences: NUMPYGPT_CORPUS names the folder")
 def test_the_scores_are_those_of_the_weights(translator: Translator) -> None:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from architectures import RESULT, table
 from publish import draw_curve, write_curve
 from translation_scores import contenders, far_sentences, group, read, scores
 from translator_card import CARD
@@ -137,6 +138,7 @@ def publish(folder: Path, corpus: Path, note: str = "") -> None:
         perplexity=math.exp(loss),
         bits=loss * len(held_out.target) / math.log(2) / n_bytes,
         scores=score_table(measured),
+        architectures=table(json.loads(RESULT.read_text(encoding="utf-8"))),
         n_test=measured["n_test"],
         n_far=measured["n_far"],
         n_samples=N_SAMPLES,
