@@ -62,9 +62,11 @@ def code_cells(block: str) -> list[dict[str, Any]]:
     """
     cells, source = [], ""
     for example in doctest.DocTestParser().get_examples(block):
+        is_skipped = bool(example.options.get(doctest.SKIP))
+        if is_skipped and source:
+            cells, source = [*cells, code_cell(source)], ""
         gap = "\n" if source and (example.source.count("\n") > 1 or source.endswith("\n\n")) else ""
         source += gap + example.source
-        is_skipped = bool(example.options.get(doctest.SKIP))
         if example.want or is_skipped:
             cells.append(code_cell(source, example, is_skipped))
             source = ""
