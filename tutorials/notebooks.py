@@ -60,7 +60,8 @@ def code_cells(block: str) -> list[dict[str, Any]]:
     >>> [cell["source"] for cell in code_cells(">>> x = 1\n>>> x\n1\n>>> print(2)\n2\n")]
     ['x = 1\nx', 'print(2)']
     """
-    cells, source = [], ""
+    cells: list[dict[str, Any]] = []
+    source = ""
     for example in doctest.DocTestParser().get_examples(block):
         is_skipped = bool(example.options.get(doctest.SKIP))
         if is_skipped and source:
