@@ -8,10 +8,10 @@ from typing import Any
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 
-import gather
-from docutils import nodes
+import gather  # noqa: E402
+from docutils import nodes  # noqa: E402
 
-from numpygpt.version import __version__
+from numpygpt.version import __version__  # noqa: E402
 
 project, release = "numpygpt", __version__
 extensions = ["myst_parser", "sphinx_copybutton"]
