@@ -7,12 +7,13 @@ import pytest
 from gradients import assert_close, central_differences
 
 from numpygpt import backward
+from numpygpt.arrays import Array
 from numpygpt.loss import cross_entropy
 
 TARGETS = np.array([1, -100, 4, 2])
 
 
-def logits() -> np.ndarray:
+def logits() -> Array:
     return np.random.default_rng(0).standard_normal((4, 5)) * 2
 
 
