@@ -10,7 +10,7 @@ import sys
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from numpygpt.command_line import Parser, friendly_exit
-from numpygpt.train.config import QuestionsConfig, TrainingConfig, TranslationConfig, flag
+from numpygpt.train.config import PicturesConfig, QuestionsConfig, TrainingConfig, TranslationConfig, flag
 from numpygpt.train.runs import train
 from numpygpt.train.workers import MICRO_TOKENS
 
@@ -51,7 +51,7 @@ HELP = {
     "prompt": "the beginning of the samples",
     "sample_tokens": "the length of the samples",
 }
-TASKS = {"language": TrainingConfig, "translation": TranslationConfig, "questions": QuestionsConfig}
+TASKS = {"language": TrainingConfig, "translation": TranslationConfig, "questions": QuestionsConfig, "pictures": PicturesConfig}
 NOT_OF = dict.fromkeys(
     ("merges", "config", "batch_size", "validation_tokens", "sample_tokens"), ("translation", "questions")
 ) | {"prompt": ("questions",)}
