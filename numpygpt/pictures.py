@@ -209,3 +209,38 @@ def code_ids(codes: Sequence[int] | Ids, tokenizer: Tokenizer) -> list[int]:
     """Return the tokens of codes, which stand in the vocabulary one after the other."""
     first = tokenizer.special_tokens["<|0|>"]
     return [first + int(code) for code in codes]
+
+
+def fit(rgba: Pixels, shape: tuple[int, int, int]) -> Pixels:
+    """Make any picture one of a model's size: put on white, filled up to its proportions, and scaled.
+
+    rgba: [height, width, 4] -> [height, width, channels] of `shape`. In grey, a light drawing on a dark ground, which
+    the border tells, becomes a dark one on white.
+    """
+    height, width, channels = shape
+    alpha = rgba[..., 3:] / 255
+    image = 255 - alpha * (255.0 - rgba[..., :3])
+    if channels == 1:
+        image = image @ np.array([[0.299], [0.587], [0.114]])  # the eye's weights (ITU-R BT.601)
+        border = np.concatenate([image[[0, -1]].ravel(), image[:, [0, -1]].ravel()])
+        image = 255 - image if border.mean() < 127.5 else image
+    high, wide = image.shape[:2]
+    missing = max(0, -(-wide * height // width) - high), max(0, -(-high * width // height) - wide)
+    margins = [(n // 2, n - n // 2) for n in missing]
+    image = np.pad(image, (*margins, (0, 0)), constant_values=255)
+    columns = np.einsum("ij,jkc->ikc", shares(image.shape[0], height), image)
+    scaled = np.einsum("ij,kjc->kic", shares(image.shape[1], width), columns)
+    pixels: Pixels = np.rint(np.clip(scaled, 0, 255)).astype(np.uint8)
+    return pixels
+
+
+def shares(n_old: int, n_new: int) -> Array:
+    """Return how much of each new pixel each old one covers, in one direction: -> [n_new, n_old].
+
+    >>> shares(3, 2).round(2).tolist()
+    [[0.67, 0.33, 0.0], [0.0, 0.33, 0.67]]
+    """
+    edges, old = np.arange(n_new + 1) * n_old / n_new, np.arange(n_old)
+    overlap = np.minimum(edges[1:, None], old + 1) - np.maximum(edges[:-1, None], old)
+    covered: Array = np.maximum(overlap, 0) * n_new / n_old
+    return covered

@@ -119,7 +119,7 @@ class PicturesConfig(TrainingConfig):
     steps: int = 2000
     batch_size: int = 48  # pictures a step, half of them from their captions, half to them
     lr: float = 2e-3
-    weight_decay: float = 0.1
+    evaluate_every: int = 500
     validation_tokens: int = 20_000
     patch: int = 2  # pixels, the side of a patch
     codes: int = 128  # patches that the codebook has
@@ -133,7 +133,9 @@ class PicturesConfig(TrainingConfig):
             raise TrainingError(f"--codes must be at least 2 and at most {2**16}, not {self.codes}")
         for name in ("init", "merges", "config", "n_ctx"):
             if getattr(self, name) is not None:
-                raise TrainingError(f"a model of pictures is a new one, whose context window fits them: no {flag(name)}")
+                raise TrainingError(
+                    f"a model of pictures begins anew, with a context window that fits: no {flag(name)}"
+                )
 
 
 def flag(name: str) -> str:

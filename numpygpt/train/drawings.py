@@ -74,7 +74,7 @@ def read_digits(found: dict[str, NDArray[np.generic]], path: Path) -> Parts:
     images, labels = found["images"], found.get("labels")
     if labels is None or labels.shape != images.shape[:1] or set(labels.tolist()) != set(range(10)) or images.ndim != 3:
         raise TrainingError(f"{path}: no array 'labels' with the digits 0 to 9, one for each picture in grey")
-    ink = images.astype(np.float32) / np.float32(images.max())  # type: ignore[operator]
+    ink = images.astype(np.float32) / np.float32(images.max())
     pixels: Pixels = np.rint(255 * (1 - ink)).astype(np.uint8)[..., None]
     names, styles = labels.astype(np.int32), np.zeros(len(labels), np.int32)
     train, held_out = (Captioned(pixels[part], names[part], styles[part]) for part in split_digits(len(labels)))
@@ -90,9 +90,11 @@ def read_drawings(arrays: dict[Path, dict[str, NDArray[np.generic]]], table: Pat
     names = tuple(dict.fromkeys(row["name"] for row in rows if row.get("split") != "unseen"))
     styles = tuple(path.stem.split("_")[-1] for path in arrays)
     if len(set(styles)) < len(styles):
-        raise TrainingError(f"two files have the style {styles[0]!r}: their names must end differently, as in x_noto.npz")
+        twice = next(style for style in styles if styles.count(style) > 1)
+        raise TrainingError(f"two files have the style {twice!r}: their names must end differently, as in x_noto.npz")
     number_of = {name: number for number, name in enumerate(names)}
-    parts: dict[bool, list[tuple[Pixels, int, int]]] = {False: [], True: []}
+    learned: list[tuple[Pixels, int, int]] = []
+    kept: list[tuple[Pixels, int, int]] = []
     for style, (path, found) in enumerate(arrays.items()):
         images = found["images"] if found["images"].ndim == 4 else found["images"][..., None]
         present = found.get("present", np.ones(len(images), bool))
@@ -101,21 +103,18 @@ def read_drawings(arrays: dict[Path, dict[str, NDArray[np.generic]]], table: Pat
             if index >= len(images) or len(present) != len(images):
                 raise TrainingError(f"{path} has no picture {index}, which {table} names")
             if present[index] and row["name"] in number_of:
-                held_out = row.get("test_style") == styles[style]
-                parts[held_out].append((images[index].astype(np.uint8), number_of[row["name"]], style))
-    if not parts[False] or not parts[True]:
-        n_train, n_test = len(parts[False]), len(parts[True])
-        raise TrainingError(f"{table}: {n_train} drawings to learn from and {n_test} held out (as test_style says)")
-    if len({image.shape for part in parts.values() for image, _, _ in part}) > 1:
+                part = kept if row.get("test_style") == styles[style] else learned
+                part.append((images[index].astype(np.uint8), number_of[row["name"]], style))
+    if not learned or not kept:
+        raise TrainingError(f"{table}: {len(learned)} drawings to learn from, {len(kept)} held out (by test_style)")
+    if len({image.shape for image, _, _ in learned + kept}) > 1:
         raise TrainingError("the pictures of all files must have one size")
-    train, held_out = (
-        Captioned(*(np.array(column, kind) for column, kind in zip(zip(*part, strict=True), KINDS, strict=True)))
-        for part in parts.values()
-    )
-    return Parts(train, held_out, names, styles, False)
+    return Parts(_join(learned), _join(kept), names, styles, False)
 
 
-KINDS = (np.uint8, np.int32, np.int32)
+def _join(part: list[tuple[Pixels, int, int]]) -> Captioned:
+    images, names, styles = zip(*part, strict=True)
+    return Captioned(np.array(images, np.uint8), np.array(names, np.int32), np.array(styles, np.int32))
 
 
 def read_captions(path: Path) -> list[dict[str, str]]:

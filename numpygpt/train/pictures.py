@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from numpygpt import backward
 from numpygpt.arrays import Ids, Params
@@ -25,17 +24,26 @@ from numpygpt.engine.threads import parallel_map
 from numpygpt.loss import cross_entropy
 from numpygpt.models import checkpoint
 from numpygpt.models.tokenizer_files import load_tokenizer, save_tokenizer
-from numpygpt.pictures import CAPTION, Codebook, code_ids, draw_prompt, k_means, load_codebook, read_prompt
-from numpygpt.pictures import special_tokens, to_patches
+from numpygpt.pictures import (
+    Codebook,
+    code_ids,
+    draw_prompt,
+    k_means,
+    load_codebook,
+    read_prompt,
+    special_tokens,
+    to_patches,
+)
 from numpygpt.safetensors import load_file, save_file
 from numpygpt.train.config import PicturesConfig, TrainingError, count
-from numpygpt.train.drawings import Captioned, Parts, read_parts
-from numpygpt.train.scenes import Album, Rows, draw_rows, scenes, shifted, split_pairs
+from numpygpt.train.drawings import Parts, read_parts
+from numpygpt.train.scenes import DIGITS, Album, Rows, draw_rows, scenes, shifted, split_pairs
 
 FILES = ("train.safetensors", "validation.safetensors")
 SHAPE = {"n_layer": 4, "n_head": 4, "n_embd": 128}
 VOCABULARY = 2048  # tokens of text at most, if nothing else is said
 PATCHES_COUNT = 0.25  # share of the rows from a picture to its caption in which the picture counts too
+WORD_DROPOUT = 0.5  # share of the scenes whose first word is any one, so that the second is not inferred from it
 SAMPLED = 100_000  # patches that the codebook is made from
 N_SCENES = 400  # that an evaluation reads of each kind
 NO_TARGET = -1
@@ -70,7 +78,19 @@ class Pictures:
         read = draw_rows(self.album, n_read, rng, is_shifted=True)
         rows = [self.drawing(drawn, row) for row in range(len(drawn))]
         counts = rng.random(n_read) < PATCHES_COUNT
-        return make_batch(rows + [self.reading(read, row, bool(counts[row])) for row in range(n_read)])
+        ids, targets = make_batch(rows + [self.reading(read, row, bool(counts[row])) for row in range(n_read)])
+        if are_scenes and (words := self.digit_ids):
+            is_other = rng.random(n_read) < WORD_DROPOUT
+            other = rng.choice(words, size=n_read)
+            place = self.codebook.n_patches + 3  # of the first word
+            ids[-n_read:, place] = np.where(is_other, other, ids[-n_read:, place])
+        return ids, targets
+
+    @property
+    def digit_ids(self) -> list[int]:
+        """The tokens of the digits' words, where each is one."""
+        ids = [self.tokenizer.encode(f" {word}") for word in DIGITS]
+        return [token_id for [token_id] in ids] if all(len(each) == 1 for each in ids) else []
 
     def drawing(self, rows: Rows, row: int) -> tuple[list[int], int]:
         """Return the tokens of a caption and its picture, and from which on they count."""
@@ -94,29 +114,28 @@ class Pictures:
         """Measure the loss of held-out pictures in both directions, and how many are read right."""
         rng = np.random.default_rng(0)
         n_rows = max(1, self.options.validation_tokens // self.config.n_ctx // 2)
+        names = self.codebook.names
         if not len(self.album.pairs):
             chosen = rng.permutation(len(self.held_out.codes))[:n_rows]
             rows = Rows(self.held_out.codes[chosen, 0], self.held_out.names[chosen], self.held_out.styles[chosen])
-            loss = self.loss(params, rows)
-            texts = self.read(params, rows)
-            share = np.mean([text == self.codebook.names[name] for text, name in zip(texts, rows.names, strict=True)])
-            log.info("step %d: validation loss %.4f nats per token, %.1f%% of drawings named", step, loss, 100 * share)
-            return {"validation_loss": loss, "validation_right": float(share)}
+            loss, texts = self.loss(params, rows), self.read(params, rows)
+            named = np.mean([text == names[name] for text, name in zip(texts, rows.names, strict=True)])
+            log.info("step %d: validation loss %.4f nats per token, %.1f%% of drawings named", step, loss, 100 * named)
+            return {"validation_loss": loss, "validation_right": float(named)}
+        seen, unseen = (
+            scenes(self.held_out, np.resize(pairs, (N_SCENES, 2)), rng, is_shifted=False)
+            for pairs in (self.album.pairs, self.held_out.pairs)
+        )
+        loss = self.loss(params, Rows(seen.codes[:n_rows], seen.names[:n_rows], seen.styles[:n_rows]))
         right: dict[str, float] = {}
-        kinds = {"seen": self.album.pairs, "unseen": self.held_out.pairs}
-        for kind, pairs in kinds.items():
-            rows = scenes(self.held_out, np.resize(pairs, (N_SCENES, 2)), rng, is_shifted=False)
-            if kind == "seen":
-                loss = self.loss(params, Rows(*(column[:n_rows] for column in rows)))
-            words = [self.codebook.names[name].split() for name in rows.names]
-            found = [(text.split() + ["", ""])[:2] for text in self.read(params, rows)]
-            both = (np.array(found) == np.array(words)).mean(axis=0)
-            right |= {f"right_{kind}_{place}": float(share) for place, share in zip(PLACES, both, strict=True)}
-        shown = [f"{100 * share:.1f}%" for share in right.values()]
+        for kind, rows in (("seen", seen), ("unseen", unseen)):
+            read = np.array([[*text.split(), "", ""][:2] for text in self.read(params, rows)])
+            share = (read == np.array([names[name].split() for name in rows.names])).mean(axis=0)
+            right |= {f"right_{kind}_first": float(share[0]), f"right_{kind}_second": float(share[1])}
         log.info(
-            "step %d: validation loss %.4f nats per token; digits read, first and second: %s and %s of pairs seen in "
-            "training, %s and %s of the others",
-            *(step, loss, *shown),
+            "step %d: validation loss %.4f nats per token; digits read, first and second: %.1f%% and %.1f%% of pairs "
+            "seen in training, %.1f%% and %.1f%% of the others",
+            *(step, loss, *(100 * value for value in right.values())),
         )
         return {"validation_loss": loss, **right}
 
@@ -181,9 +200,6 @@ class Pictures:
             f"{count(n_train, 'picture')} to learn from, {n_held_out} held out, {width} x {height} pixels as "
             f"{self.codebook.n_patches} of {len(self.codebook.centers)} codes; {self.options.batch_size} a step"
         )
-
-
-PLACES = ("first", "second")
 
 
 def begin(texts: Sequence[str], out: Path, options: PicturesConfig, before_writing: Callable[[], None]) -> Pictures:

@@ -13,7 +13,15 @@ from pathlib import Path
 from numpygpt.files import TEMPORARY
 from numpygpt.models.names import remember_trained
 from numpygpt.train import language, loop, pictures, questions, translation
-from numpygpt.train.config import PicturesConfig, QuestionsConfig, TrainingConfig, TrainingError, TranslationConfig, as_typed, count
+from numpygpt.train.config import (
+    PicturesConfig,
+    QuestionsConfig,
+    TrainingConfig,
+    TrainingError,
+    TranslationConfig,
+    as_typed,
+    count,
+)
 from numpygpt.train.curve import draw_curve
 from numpygpt.train.loop import STATE, Run
 from numpygpt.train.task import Task
