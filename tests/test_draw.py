@@ -132,7 +132,7 @@ def test_mistakes_in_python(model: Painter, image: Pixels, tmp_path: Path, folde
     with pytest.raises(ValueError, match="n must be at least 1, not 0"):
         readings(image, 0, model)
     with pytest.raises(ValueError, match="a picture is bytes"):
-        read(image.astype(float), model)  # type: ignore[arg-type]
+        read(image.astype(float), model)
     with pytest.raises(ValueError, match="too many words"):
         draw("cat " * 9, model)
     with pytest.raises(ValueError, match="no model of pictures comes along yet: give one"):
