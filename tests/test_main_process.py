@@ -163,12 +163,13 @@ def test_closed_streams_give_no_traceback(closed: str) -> None:
 
 
 @posix
-def test_the_transcripts_in_the_readme_are_what_the_commands_print(tmp_path: Path) -> None:
+@pytest.mark.parametrize("page", ["README.md", "docs/use.md"])
+def test_the_transcripts_are_what_the_commands_print(page: str, tmp_path: Path) -> None:
     """Every line that begins with a dollar sign, and the lines below it."""
-    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-    transcripts = re.findall(r"^    \$ (.*)\n((?:    (?!\$).*\n|\n(?=    ))+)", readme, re.MULTILINE)
-    assert len(transcripts) == 5
-    for line, shown in transcripts:
+    text = (Path(__file__).parents[1] / page).read_text(encoding="utf-8")
+    transcripts = dict(re.findall(r"^    \$ (.*)\n((?:    (?!\$).*\n|\n(?=    ))+)", text, re.MULTILINE))
+    assert len(transcripts) >= 3
+    for line, shown in transcripts.items():
         line = line.replace("python -m", f"{sys.executable} -m")
         result = subprocess.run(line, shell=True, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, check=True)
         printed, shown = result.stdout.decode().rstrip(), re.sub("^    ", "", shown, flags=re.MULTILINE).rstrip()

@@ -20,7 +20,10 @@ from numpygpt.engine import generate
 from tutorials.figures import FOLDER, NAMES, checksum, rounded
 from tutorials.refresh import refresh
 
+ROOT = FOLDER.parents[1]
 PAGES = sorted(FOLDER.parent.glob("*.md"))
+OTHERS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/use.md")]
+OTHERS += sorted(path for folder in ("tests", "benchmarks", "weights") for path in (ROOT / folder).rglob("README.md"))
 IMAGE = re.compile(r"!\[([^\]]*)\]\(([^)]+)\)")
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)]+)\)")
 FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
@@ -70,7 +73,7 @@ def test_pictures_are_described_for_those_who_do_not_see_them(page: Path) -> Non
 # ---- Links
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES + OTHERS, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page: Path) -> None:
     for target in LINK.findall(FENCE.sub("", page.read_text(encoding="utf-8"))):
         if not target.startswith("http"):
@@ -106,9 +109,7 @@ def test_refresh_leaves_a_page_whose_code_fails(tmp_path: Path) -> None:
 
 def test_page_8_quotes_the_paper() -> None:
     page = (FOLDER.parent / "08-how-good-is-it.md").read_text(encoding="utf-8")
-    published = json.loads(
-        (FOLDER.parents[1] / "numpygpt" / "data" / "published-gpt2.json").read_text(encoding="utf-8")
-    )
+    published = json.loads((ROOT / "numpygpt" / "data" / "published-gpt2.json").read_text(encoding="utf-8"))
     columns = {"WikiText2": 2, "WikiText103": 3, "enwik8 bpb": 4, "LAMBADA ppl": 5}
     for model, figures in published["paper_table_3"]["rows"].items():
         (row,) = re.findall(rf"^\| {model} .*$", page, re.MULTILINE)
@@ -138,8 +139,6 @@ def test_page_12_shows_lines_of_transformers_that_do_the_same() -> None:
 
 def test_page_12_quotes_the_paper() -> None:
     page = (FOLDER.parent / "12-what-gpt2-is-used-for.md").read_text(encoding="utf-8")
-    published = json.loads(
-        (FOLDER.parents[1] / "numpygpt" / "data" / "published-gpt2.json").read_text(encoding="utf-8")
-    )
+    published = json.loads((ROOT / "numpygpt" / "data" / "published-gpt2.json").read_text(encoding="utf-8"))
     accuracy = [figures["LAMBADA acc"] for figures in published["paper_table_3"]["rows"].values()]
     assert " | ".join(map(str, accuracy)) in page
