@@ -46,6 +46,7 @@ PATCHES_COUNT = 0.25  # share of the rows from a picture to its caption in which
 WORD_DROPOUT = 0.5  # share of the scenes whose first word is any one, so that the second is not inferred from it
 SAMPLED = 100_000  # patches that the codebook is made from
 N_SCENES = 400  # that an evaluation reads of each kind
+AT_ONCE = 32  # pictures
 NO_TARGET = -1
 log = logging.getLogger("numpygpt.train")
 
@@ -118,7 +119,7 @@ class Pictures:
         if not len(self.album.pairs):
             chosen = rng.permutation(len(self.held_out.codes))[:n_rows]
             rows = Rows(self.held_out.codes[chosen, 0], self.held_out.names[chosen], self.held_out.styles[chosen])
-            loss, texts = self.loss(params, rows), self.read(params, rows)
+            loss, texts = self.loss(params, rows), self.read(params, rows.codes)
             named = np.mean([text == names[name] for text, name in zip(texts, rows.names, strict=True)])
             log.info("step %d: validation loss %.4f nats per token, %.1f%% of drawings named", step, loss, 100 * named)
             return {"validation_loss": loss, "validation_right": float(named)}
@@ -129,7 +130,7 @@ class Pictures:
         loss = self.loss(params, Rows(seen.codes[:n_rows], seen.names[:n_rows], seen.styles[:n_rows]))
         right: dict[str, float] = {}
         for kind, rows in (("seen", seen), ("unseen", unseen)):
-            read = np.array([[*text.split(), "", ""][:2] for text in self.read(params, rows)])
+            read = np.array([[*text.split(), "", ""][:2] for text in self.read(params, rows.codes)])
             share = (read == np.array([names[name].split() for name in rows.names])).mean(axis=0)
             right |= {f"right_{kind}_first": float(share[0]), f"right_{kind}_second": float(share[1])}
         log.info(
@@ -142,7 +143,7 @@ class Pictures:
     def loss(self, params: Params, rows: Rows) -> float:
         """Return the mean loss of the tokens that count, in both directions, in nats."""
         both = [each for row in range(len(rows)) for each in (self.drawing(rows, row), self.reading(rows, row))]
-        parts = [both[start : start + 32] for start in range(0, len(both), 32)]
+        parts = [both[start : start + AT_ONCE] for start in range(0, len(both), AT_ONCE)]
 
         def of_part(number: int) -> tuple[float, int]:
             ids, targets = make_batch(parts[number])
@@ -153,23 +154,9 @@ class Pictures:
         nats, n_targets = np.sum(parallel_map(of_part, range(len(parts)), self.options.threads), axis=0)
         return float(nats / n_targets)
 
-    def read(self, params: Params, rows: Rows) -> list[str]:
+    def read(self, params: Params, codes: Ids) -> list[str]:
         """Name pictures: the likeliest token each time."""
-        texts: list[str] = []
-        n_new = self.config.n_ctx - len(rows.codes[0]) - 3
-        special = sorted(set(self.tokenizer.special_tokens.values()) - {self.tokenizer.eot_id})
-        for start in range(0, len(rows), 32):
-            prompts = [read_prompt(codes, self.tokenizer) for codes in rows.codes[start : start + 32]]
-            *_, found = generate(
-                prompts,
-                params,
-                self.config,
-                max_new_tokens=n_new,
-                eos_token_id=self.tokenizer.eot_id,
-                suppress_tokens=special,
-            )
-            texts += [self.tokenizer.decode(each.ids).strip() for each in found]
-        return texts
+        return read_codes(codes, params, self.config, self.tokenizer)
 
     @property
     def blind_loss(self) -> float:
@@ -272,3 +259,20 @@ def make_batch(rows: Sequence[tuple[list[int], int]]) -> tuple[Ids, Ids]:
         read[row, : len(ids) - 1] = ids[:-1]
         targets[row, first - 1 : len(ids) - 1] = ids[first:]
     return read, targets
+
+
+def read_codes(codes: Ids, params: Params, config: GPT2Config, tokenizer: Tokenizer) -> list[str]:
+    """Name pictures [n_pictures, n_patches]: the likeliest token each time."""
+    texts: list[str] = []
+    special = sorted(set(tokenizer.special_tokens.values()) - {tokenizer.eot_id})
+    for start in range(0, len(codes), AT_ONCE):
+        *_, found = generate(
+            [read_prompt(row, tokenizer) for row in codes[start : start + AT_ONCE]],
+            params,
+            config,
+            max_new_tokens=config.n_ctx - codes.shape[1] - 3,
+            eos_token_id=tokenizer.eot_id,
+            suppress_tokens=special,
+        )
+        texts += [tokenizer.decode(each.ids).strip() for each in found]
+    return texts
