@@ -30,9 +30,12 @@ FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 
 
 def anchors(page: Path) -> set[str]:
-    """The fragments that a page's headings make, as forges make them."""
-    headings = re.findall(r"^#+ (.*)$", FENCE.sub("", page.read_text(encoding="utf-8")), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    """The fragments that a page's headings make, as forges make them, and those of headings that it had once."""
+    text = FENCE.sub("", page.read_text(encoding="utf-8"))
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings} | set(
+        re.findall(r'<a id="([^"]+)"></a>', text)
+    )
 
 
 # ---- Figures
@@ -104,11 +107,11 @@ def test_refresh_leaves_a_page_whose_code_fails(tmp_path: Path) -> None:
     assert page.read_text(encoding="utf-8") == ">>> 1\n2\n>>> 1 / 0\n3\n"
 
 
-# ---- Page 8: what it says of the official weights (the loss of llm.c: tests/test_published.py)
+# ---- The appendix: what it says of the official weights (the loss of llm.c: tests/test_published.py)
 
 
-def test_page_8_quotes_the_paper() -> None:
-    page = (FOLDER.parent / "08-how-good-is-it.md").read_text(encoding="utf-8")
+def test_appendix_quotes_the_paper() -> None:
+    page = (FOLDER.parent / "appendix-engine.md").read_text(encoding="utf-8")
     published = json.loads((ROOT / "numpygpt" / "data" / "published-gpt2.json").read_text(encoding="utf-8"))
     columns = {"WikiText2": 2, "WikiText103": 3, "enwik8 bpb": 4, "LAMBADA ppl": 5}
     for model, figures in published["paper_table_3"]["rows"].items():
