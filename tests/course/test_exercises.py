@@ -110,7 +110,7 @@ def test_a_right_but_slow_function_is_waited_for_and_its_text_is_cut(
 
 
 def test_a_swap_is_undone() -> None:
-    before = backward_activations.ACTIVATIONS["gelu_new"]
+    before: Any = backward_activations.ACTIVATIONS["gelu_new"]
     with swapped(find("backward.gelu"), print):
         assert backward_activations.ACTIVATIONS["gelu_new"].gradient is print
         assert backward_layers.gelu is print
