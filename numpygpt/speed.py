@@ -81,7 +81,8 @@ def describe(n_bytes: int, n_steps: int, seconds: float, bandwidth: Bandwidth) -
     share = n_bytes / bandwidth.bytes_per_second / seconds
     return (
         f"[after the first token, {share:.0%} of what {bandwidth.source} gives: "
-        f"{n_bytes / n_steps / 1e6:,.0f} MB a step at {bandwidth.bytes_per_second / 1e9:.1f} GB/s, as measured just now]"
+        f"{n_bytes / n_steps / 1e6:,.0f} MB a step "
+        f"at {bandwidth.bytes_per_second / 1e9:.1f} GB/s, as measured just now]"
     )
 
 
