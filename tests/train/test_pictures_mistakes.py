@@ -1,4 +1,4 @@
-"""The task of pictures: every mistake of a user's is one line."""
+"""The task of pictures: files that are none, and options that make no sense."""
 
 from __future__ import annotations
 
