@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 from alternatives import ALTERNATIVES
+from alternatives_gradients import ALTERNATIVES as GRADIENTS
+from alternatives_gradients import METHODS
 
 from numpygpt import layers, optimizer, sampling, tokenizer
 from numpygpt import transformer as transformer_module
@@ -23,6 +25,7 @@ from numpygpt.course.stages import Result, alike, outcome
 from numpygpt.course.stages import check as check_stages
 from numpygpt.course.swap import swapped
 
+OTHERS = [*ALTERNATIVES, *GRADIENTS, *METHODS]
 MISTAKES = [(name, mistake) for name in EXERCISES for mistake in mistakes_of(name)]
 
 
@@ -38,8 +41,10 @@ def test_the_book_passes(name: str) -> None:
     assert "never calls" not in result.message, "stage 4 runs every function"
 
 
-@pytest.mark.parametrize(("name", "implementation"), ALTERNATIVES, ids=lambda value: getattr(value, "__name__", value))
+@pytest.mark.parametrize(("name", "implementation"), OTHERS, ids=lambda value: getattr(value, "__name__", value))
 def test_other_right_code_passes(name: str, implementation: Callable[..., Any]) -> None:
+    if method := find(name).method:
+        implementation = type(find(name).owner, (find(name).book(),), {method: implementation})
     result = result_of(name, implementation)
     assert result.passed, result.text()
 
@@ -111,9 +116,10 @@ def test_a_right_but_slow_function_is_waited_for_and_its_text_is_cut(
 
 def test_a_swap_is_undone() -> None:
     before: Any = backward_activations.ACTIVATIONS["gelu_new"]
-    with swapped(find("backward.gelu"), print):
-        assert backward_activations.ACTIVATIONS["gelu_new"].gradient is print
-        assert backward_layers.gelu is print
+    other: Any = print
+    with swapped(find("backward.gelu"), other):
+        assert backward_activations.ACTIVATIONS["gelu_new"].gradient is other
+        assert backward_layers.gelu is other
     assert backward_activations.ACTIVATIONS["gelu_new"] is before
     assert backward_layers.gelu is before.gradient
 
