@@ -20,8 +20,8 @@ NumPy on a CPU. The model is GPT-2 as it is; only the tokens, and where the loss
 | weights | float16, {size:,} bytes |
 | began as | [`stories`](../stories/README.md): its layers, and for every word the mean embedding of its tokens there; \
 positions beyond its {old_n_ctx} begin as copies of the first ones |
-| trained | {steps:,} of {planned:,} steps, {n_answer:,} tokens of answers learned, {hours:.1f} hours, {threads} threads of a \
-shared CPU |
+| trained | {steps:,} of {planned:,} steps, {n_answer:,} tokens of answers learned, {hours:.1f} hours, \
+{threads} threads of a shared CPU |
 | validation loss | {loss:.4f} nats per token of the answers, {right:.1f}% of {n_held_out} held-out questions right |
 
 ![Training and validation loss of the answers against the answers' tokens seen](loss.png)
