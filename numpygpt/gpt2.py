@@ -20,7 +20,7 @@ from numpygpt.config import names_the_engine
 from numpygpt.layers import causal_mask, layer_norm, multi_head_attention, positional_embedding, token_embedding
 
 
-def transformer_block(x: Array, ln_1: Tensors, attn: Params, ln_2: Tensors, mlp: Params, *, n_head: int) -> Array:
+def transformer_block(x: Array, ln_1: Params, attn: Params, ln_2: Params, mlp: Params, *, n_head: int) -> Array:
     """Add to the residual stream x what attention gathers from this and earlier positions, then the MLP's output.
 
     x: [..., n_seq, n_embd] -> [..., n_seq, n_embd]
@@ -33,7 +33,7 @@ def transformer_block(x: Array, ln_1: Tensors, attn: Params, ln_2: Tensors, mlp:
 
 
 @names_the_engine
-def gpt2(ids: ArrayLike, wte: Tensors, wpe: Tensors, h: Sequence[Params], ln_f: Tensors, *, n_head: int) -> Array:
+def gpt2(ids: ArrayLike, wte: Tensors, wpe: Tensors, h: Sequence[Params], ln_f: Params, *, n_head: int) -> Array:
     """GPT-2: the logits of the next token after every position.
 
     ids: [..., n_seq] -> [..., n_seq, n_vocab]. Call it as `gpt2(ids, **params, n_head=12)`.
