@@ -28,8 +28,8 @@ def generate(
     """Continue a prompt: yield one new token id after the other.
 
     `model` turns ids [n_seq] into logits [n_seq, n_vocab]. The loop ends after `max_new_tokens`, when the context
-    window of `n_ctx` tokens is full, or when `eos_token_id` is chosen, which is not yielded. Ids from `n_vocab` on stand for
-    no token and are never chosen. The same seed gives the same tokens.
+    window of `n_ctx` tokens is full, or when `eos_token_id` is chosen, which is not yielded. Ids from `n_vocab` on
+    stand for no token and are never chosen. The same seed gives the same tokens.
 
     >>> def count_on(ids):  # the logits of a model that counts to 9
     ...     return np.eye(10)[[(i + 1) % 10 for i in ids]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from numpygpt import Tokenizer
@@ -20,7 +21,7 @@ def data() -> dict[str, Any]:
     tokenizer = Tokenizer()
     steps = list(tokenizer.merge_steps(WORD))
     joints = []
-    for before, after in zip(steps, steps[1:], strict=False):
+    for before, after in pairwise(steps):
         place = next(i for i, part in enumerate(after) if part != before[i])
         start = sum(len(part) for part in after[:place])
         middle, end = start + len(before[place]), start + len(after[place])
