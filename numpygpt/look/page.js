@@ -363,11 +363,11 @@ function drawMaps() {
         ...(labelled ? [write(x + size / 2, y + size + 12, `${entropy.toFixed(1)} bits`, "quiet middle")] : [])));
     }
   }
-  const legend = view.attention.habits.map(({ sign, name }) => `${sign}: ${name}`).join("; ");
-  byId("habits").textContent =
-    `Under each map its entropy: with 0 bits a head looks at one token, with 3 bits as widely as if at 8 alike. ` +
-    (legend ? `A letter marks a head that gives at least a quarter of its attention, and twice what an even head would, to ${legend}. ` : "") +
-    `The tick beside a map is at the row of the chosen token. Darker or brighter is more; the shades are the square root of the weights.`;
+  const signs = view.attention.habits.flatMap(({ sign, name }) => [make("strong", {}, sign), make("span", {}, name)]);
+  byId("habits").replaceChildren(
+    make("p", {}, "0% ", make("span", { class: "scale" }), " 100% of a token's attention (the shade is the square root). The tick beside a map is at the chosen token's row."),
+    make("p", {}, "Bits: the entropy of a head, which says how widely it looks. 0 bits: at one token; 1 bit: as if at 2 alike; 3 bits: at 8."),
+    ...(signs.length ? [make("p", {}, "A letter marks a head that gives at least a quarter of its attention, and twice what an even head would, to"), make("p", { class: "signs" }, ...signs)] : []));
 }
 
 function drawLines() {
@@ -434,7 +434,7 @@ function drawParts() {
   const column = (width - left) / 3;
   const most = column - 46; // for a bar, beside its number
   const target = token(view.stream.targets.at(position));
-  ["norm added", `pushes ${fit(target, column - 60)}`, "norm so far"].forEach((title, index) =>
+  ["norm added", column > 150 ? `to the logit of ${fit(target, column - 100)}` : "to the logit", "norm so far"].forEach((title, index) =>
     svg.append(write(left + index * column, 13, title, "quiet")));
   const values = (array) => names.map((_, part) => array.at(part, position));
   const [added, push, norm] = [view.stream.added, view.stream.push, view.stream.norm].map(values);
@@ -456,7 +456,7 @@ function drawParts() {
     if (!part) svg.append(draw("line", { x1: zero, x2: zero, y1: 20, y2: 20 + 22 * names.length, class: "rule" }));
   });
   byId("parts-note").replaceChildren(
-    "The norm is a vector's length. The middle column is what the part adds to the logit of ", tokenSpan(target),
+    "h.0.attn is the attention of layer 0, h.0.mlp its MLP. The norm is a vector's length. The middle column is what the part adds to the logit of ", tokenSpan(target),
     " directly, compared with the mean of all tokens' logits (direct logit attribution); what later parts make of it is not in it.");
 }
 
@@ -858,6 +858,7 @@ function start() {
     byId("replace").onsubmit = (event) => { event.preventDefault(); off.replaced.set(String(state.position), byId("with").value); compare(); };
     drawSwitches();
   }
+  byId("serve").textContent = `python -m numpygpt.look --serve '${view.text.replaceAll("'", "'\\''")}'`;
   if (translates()) document.body.classList.add("translation");
   begin();
   new ResizeObserver(() => { if (byId("ids").clientWidth !== drawnWidth) drawAll(); }).observe(byId("ids"));

@@ -85,6 +85,23 @@ def test_the_summary_names_the_head_that_adds_most_and_leads_to_it(page: Browser
         assert page.text("#head").startswith(f"Layer {layer}, head {head}")
 
 
+def test_words_are_explained_where_they_first_stand(page: Browser) -> None:
+    """A reader without the tutorials: the first sentence with a term says what it is."""
+    text = " ".join(page.text("main").split())
+    for term, explanation in {
+        "heads": "Every layer has several heads, which do so side by side",
+        "entropy": "the entropy of a head, which says how widely it looks",
+        "residual stream": "The residual stream is one vector for each token",
+        "logits": "that gives the logits, a score for each token that may come next",
+        "neuron": "A neuron is one number within an MLP",
+        "top-p": "top-p the likeliest that together reach p",
+    }.items():
+        assert explanation in text, term
+    signs = page.run("return [...document.querySelectorAll('.signs strong')].map((sign) => sign.textContent)")
+    shown = set("".join(page.run("return [...document.querySelectorAll('#maps .sign')].map((s) => s.textContent)")))
+    assert shown - {" "} <= set(signs)
+
+
 def test_the_pointer_shows_where_a_word_looks(page: Browser, kept: dict[str, Array]) -> None:
     from selenium.webdriver.common.action_chains import ActionChains
 
@@ -194,5 +211,6 @@ def test_draw_is_the_sample_of_the_same_point(page: Browser, kept: dict[str, Arr
 
 def test_a_file_has_no_controls_that_need_python(page: Browser) -> None:
     assert page.all("#not-live")[0].is_displayed()
+    assert page.text("#serve") == f"python -m numpygpt.look --serve '{SENTENCE}'"
     for selector in ("#live", "#ask", "#silence", "#append", "#what-if .save"):
         assert not any(element.is_displayed() for element in page.all(selector)), selector

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ElementTree
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,15 @@ def address(stories: GPT2, browser: Browser) -> str:
     return browser.save(look(stories, SENTENCE).html)
 
 
+def saved(browser: Browser, panel: str) -> ElementTree.Element:
+    """Save a panel, and read the file, once it is there and whole."""
+    path = browser.folder / f"{panel}.svg"
+    path.unlink(missing_ok=True)
+    browser.run("document.querySelector(arguments[0]).click()", f"#{panel} .save")
+    browser.wait_for(lambda: path.exists() and path.read_text(encoding="utf-8").endswith("</svg>"))
+    return ElementTree.parse(path).getroot()
+
+
 def test_hostile_prompts_are_text(browser: Browser, stories: GPT2) -> None:
     browser.complaints()
     browser.open(browser.save(look(stories, HOSTILE).html, "hostile.html"))
@@ -78,12 +88,8 @@ def test_hostile_prompts_are_text(browser: Browser, stories: GPT2) -> None:
     assert r"\xf0\x9f" in shown
     for index in range(0, len(browser.all("#strip button")), 7):
         browser.all("#strip button")[index].click()
-    browser.all("#tokens .save")[0].click()
-    path = browser.folder / "tokens.svg"
-    browser.wait_for(path.exists)
-    words = [element.text for element in ElementTree.parse(path).iter()]
+    words = [element.text for element in saved(browser, "tokens").iter()]
     assert any("</script><img src=x onerror=" in str(text) for text in words)
-    path.unlink()
     assert browser.complaints() == []
 
 
@@ -93,6 +99,11 @@ def test_it_fits_every_width_and_every_text_can_be_read(browser: Browser, addres
     browser.open(address, width, theme)
     assert browser.run("return document.documentElement.dataset.theme") == theme
     assert browser.run("return document.documentElement.scrollWidth") <= width
+    titles = browser.run(
+        "return [...document.querySelectorAll('#parts text.quiet')].map((t) => t.getBoundingClientRect())"
+    )
+    for one, other in pairwise(titles):
+        assert one["right"] < other["left"]
     n, poor = browser.run(CONTRASTS)
     assert n > 500
     assert poor == []
@@ -162,10 +173,7 @@ def test_everything_has_a_name(browser: Browser, address: str) -> None:
 def test_saved_pictures_stand_on_their_own(browser: Browser, address: str) -> None:
     browser.open(address)
     for panel in ("tokens", "attention", "residual", "neurons", "next"):
-        browser.run("document.querySelector(arguments[0]).click()", f"#{panel} .save")
-        path = browser.folder / f"{panel}.svg"
-        browser.wait_for(path.exists)
-        picture = ElementTree.parse(path).getroot()
+        picture = saved(browser, panel)
         words = [element.text for element in picture.iter("{http://www.w3.org/2000/svg}text")]
         assert "␣ball" in words, panel
         assert f"“{SENTENCE}”" in str(words[0])
@@ -186,7 +194,7 @@ def test_pages_of_the_tutorials_are_links_where_there_is_a_site(browser: Browser
 
 def test_a_notebook_shows_it_in_a_frame(browser: Browser, stories: GPT2) -> None:
     """The frame is closed off: scripts may run in it, and reach nothing of the notebook."""
-    shown = f"<!doctype html><title>notebook</title>{stories.look(SENTENCE)._repr_html_()}"
+    shown = f"<!doctype html><meta charset='utf-8'><title>notebook</title>{stories.look(SENTENCE)._repr_html_()}"
     browser.complaints()
     browser.driver.get(browser.save(shown, "notebook.html"))
     browser.driver.switch_to.frame(browser.all("iframe")[0])
