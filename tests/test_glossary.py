@@ -29,15 +29,12 @@ EVERYDAY = {  # words that are not the term, most of the time
     "Step": "the pages count their own",
 }
 EXEMPT = {  # a term and a page before the one that explains it
-    ("Alignment", 5): "of arrays in memory",
     ("Dtype", 0): "explained there for those who need it, and again on its page",
     ("Length", 0): "of an axis",
     ("Shape", 0): "explained there for those who need it, and again on its page",
     ("Bit", 5): "a binary digit",
     ("Bit", 7): "a binary digit",
-    ("Heat map", 2): "in the description of a picture",
     ("Loss", 5): "of published figures",
-    ("Scale", 2): "to make smaller",
     ("Training", 1): "what a model or a tokenizer was made from",
     ("Value", 2): "of a function",
 }

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).parent
 NAMES = sorted(path.stem for path in FOLDER.glob("*.py") if not path.stem.startswith("_"))
 
-GREY = "#808080"  # lines and letters: it stands out from white and from black
+GREY = "#767676"  # lines and letters: it stands out from white and from black
 BLUE, ORANGE, GREEN, PINK = "#3b82f6", "#d97706", "#10a37f", "#d6498f"  # so do these
 COLOURS = [BLUE, ORANGE, GREEN, PINK]
 HEAT = "viridis"  # for cells, which cover the page's colour
