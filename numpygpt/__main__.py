@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
-from numpygpt import GPT2, Sampling, __version__
+from numpygpt import GPT2, Sampling, __version__, speed
 from numpygpt.command_line import Parser, friendly_exit, number, shows_color
 from numpygpt.models.names import FETCH, default_model
 from numpygpt.models.repos import EMBEDDED
@@ -112,7 +112,11 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     text.add_argument("-i", "--interactive", action="store_true", help="continue one prompt after the other")
     text.add_argument("--chat", action="store_true", help="answer the prompt, by the chat template of the model")
     text.add_argument("--no-prompt", action="store_true", help="print the new text alone")
-    text.add_argument("--stats", action="store_true", help="tell the speed on standard error, as on a terminal")
+    text.add_argument(
+        "--stats",
+        action="store_true",
+        help="tell the speed on standard error, as on a terminal, and what share of the memory's that is",
+    )
     options = parser.parse_args(argv)
     if options.prompt and options.interactive:
         parser.error("with --interactive, type the prompts when it asks for them")
@@ -152,6 +156,8 @@ def write(model: GPT2, prompt: str, options: argparse.Namespace) -> None:
     )
     if options.max_new_tokens is None:
         growing = end_with_sentences(growing)
+    watch = speed.Watch()
+    growing = watch.over(growing)
     shown = "" if options.no_prompt else prompt
     if options.num_return_sequences == 1:
         print(shown, end="", flush=True)
@@ -163,6 +169,9 @@ def write(model: GPT2, prompt: str, options: argparse.Namespace) -> None:
         print("\n----------\n".join(shown + text.text for text in texts))
     if options.stats or (sys.stderr is not None and sys.stderr.isatty()):
         note(statistics(texts, time.perf_counter() - start))
+    if options.stats and not options.prompt_lookup_num_tokens:  # which takes several tokens a step
+        for line in watch.tell(model.params, model.config):
+            note(line)
 
 
 def answer(model: GPT2, message: str, earlier: list[dict[str, str]], options: argparse.Namespace) -> None:

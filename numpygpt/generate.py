@@ -1,6 +1,7 @@
 """From a prompt to new tokens, one at a time: the decode loop.
 
-The engine's `generate` makes the same choices for several sequences at once, and reads no token twice.
+`engine/decode.py` makes the same choices for several sequences at once, and keeps keys and values in a cache, where
+this loop reads the whole text again for every token.
 """
 
 from __future__ import annotations
@@ -19,16 +20,16 @@ def generate(
     *,
     max_new_tokens: int,
     n_ctx: int,
-    sampling: Sampling = Sampling(),  # noqa: B008 - it cannot change
+    sampling: Sampling = Sampling(),  # noqa: B008 - it is frozen
     eos_token_id: int | None = None,
     n_vocab: int | None = None,
     seed: int | list[int] | np.random.Generator | None = None,
 ) -> Iterator[int]:
     """Continue a prompt: yield one new token id after the other.
 
-    `model` turns ids [n_seq] into logits [n_seq, n_vocab]. The loop ends when the model chooses `eos_token_id`, which
-    is not yielded, after `max_new_tokens`, or when the context window of `n_ctx` tokens is full. Ids from `n_vocab`
-    on stand for no token and are never chosen. The same seed gives the same tokens.
+    `model` turns ids [n_seq] into logits [n_seq, n_vocab]. The loop ends after `max_new_tokens`, when the context
+    window of `n_ctx` tokens is full, or when `eos_token_id` is chosen, which is not yielded. Ids from `n_vocab` on
+    stand for no token and are never chosen. The same seed gives the same tokens.
 
     >>> def count_on(ids):  # the logits of a model that counts to 9
     ...     return np.eye(10)[[(i + 1) % 10 for i in ids]]
@@ -38,7 +39,7 @@ def generate(
     rng = np.random.default_rng(seed)
     ids = list(prompt)
     for _ in range(min(max_new_tokens, n_ctx - len(prompt))):
-        logits = model(ids)[-1:, :n_vocab]  # [1, n_vocab]: what comes after the last position is yet unknown
+        logits = model(ids)[-1:, :n_vocab]  # [1, n_vocab]: only the last position predicts a new token
         [next_id] = sampling.choose(logits, [ids], [rng]).tolist()
         if next_id == eos_token_id:
             return

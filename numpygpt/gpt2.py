@@ -1,8 +1,8 @@
 """GPT-2 from token ids to logits: the parts put together.
 
-The whole model is `gpt2`, and it reads the tree of parameters by its own names: `params["h"][3]["mlp"]["c_fc"]`
-is the tensor group `h.3.mlp.c_fc` of the checkpoint. This is GPT-2 as published; the engine's `gpt2` knows every
-option of `GPT2Config`, and is fast.
+The parameters are a tree: `params["h"][3]["mlp"]["c_fc"]` holds the tensors `h.3.mlp.c_fc.weight` and `.bias` of the
+checkpoint, and `**` hands each branch to its function. This is GPT-2 as published; the `gpt2` of `engine/forward.py`
+knows every option of `GPT2Config`, and is fast.
 
 Source: Radford et al. 2019, section 2.3, and https://github.com/openai/gpt-2/blob/master/src/model.py.
 """
@@ -21,7 +21,7 @@ from numpygpt.layers import causal_mask, layer_norm, multi_head_attention, posit
 
 
 def transformer_block(x: Array, ln_1: Params, attn: Params, ln_2: Params, mlp: Params, *, n_head: int) -> Array:
-    """Add to the residual stream what attention finds at this and earlier positions, then what the MLP makes of each.
+    """Add to the residual stream x what attention gathers from this and earlier positions, then the MLP's output.
 
     x: [..., n_seq, n_embd] -> [..., n_seq, n_embd]
 
@@ -29,7 +29,7 @@ def transformer_block(x: Array, ln_1: Params, attn: Params, ln_2: Params, mlp: P
     """
     mask = causal_mask(x.shape[-2])
     x = x + multi_head_attention(layer_norm(x, **ln_1), **attn, n_head=n_head, mask=mask)
-    return x + layers.mlp(layer_norm(x, **ln_2), **mlp)
+    return x + layers.mlp(layer_norm(x, **ln_2), **mlp)  # `mlp` alone is the parameter
 
 
 @names_the_engine
@@ -49,4 +49,4 @@ def gpt2(ids: ArrayLike, wte: Tensors, wpe: Tensors, h: Sequence[Params], ln_f: 
     x = token_embedding(ids, **wte) + positional_embedding(positions, **wpe)  # [..., n_seq, n_embd]
     for block in h:
         x = transformer_block(x, **block, n_head=n_head)
-    return layer_norm(x, **ln_f) @ wte["weight"].T  # [..., n_seq, n_vocab]
+    return layer_norm(x, **ln_f) @ wte["weight"].T  # [..., n_seq, n_vocab]; the token embedding serves once more

@@ -1,8 +1,8 @@
-"""The parts of GPT-2 as formulas, from the simple to the composed.
+"""The layers of GPT-2 as formulas, the simple ones first; `relu` is here for the original Transformer.
 
 Leading axes are free everywhere: `x` may be one sequence `[n_seq, n_embd]` or a batch `[batch, n_seq, n_embd]`.
-A parameter is called what the published checkpoint calls its tensor: `h.0.mlp.c_fc.weight` and `h.0.mlp.c_fc.bias`
-arrive here as `mlp(x, c_fc={"weight": ..., "bias": ...}, ...)`. The same functions, made fast, are in `engine/`.
+Parameters have the names of the checkpoint's tensors: `h.0.mlp.c_fc.weight` and `h.0.mlp.c_fc.bias` arrive here as
+`mlp(x, c_fc={"weight": ..., "bias": ...}, ...)`. The same functions, made fast, are in `engine/kernels.py`.
 
 Sources: Vaswani et al. 2017, "Attention Is All You Need" (arXiv:1706.03762); Radford et al. 2019, "Language Models
 are Unsupervised Multitask Learners"; and the released code, https://github.com/openai/gpt-2/blob/master/src/model.py.
@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 
 from numpygpt.arrays import Array, Tensors
 
-MASKED = -1e30  # a score that softmax turns into 0; finite, so that a row of nothing else gives no NaN
+MASKED = -1e30  # added to a score, makes its probability 0; finite, because a row of -inf alone would give NaN
 
 
 def token_embedding(ids: ArrayLike, weight: Array) -> Array:
@@ -43,7 +43,7 @@ def positional_embedding(positions: ArrayLike, weight: Array) -> Array:
 def layer_norm(x: Array, weight: Array, bias: Array, eps: float = 1e-5) -> Array:
     """Give every vector mean 0 and variance 1, then a learned scale and shift.
 
-    x: [..., n_embd], weight: [n_embd], bias: [n_embd] -> [..., n_embd]
+    x: [..., n_embd], weight: [n_embd], bias: [n_embd] -> [..., n_embd]; `eps` avoids a division by 0
 
     Source: Ba et al. 2016, "Layer Normalization" (arXiv:1607.06450), section 3.
 
@@ -90,9 +90,9 @@ def gelu(x: Array) -> Array:
 def softmax(x: Array) -> Array:
     """Turn scores into probabilities along the last axis: exp(x_i) / Σ_j exp(x_j).
 
-    x: [..., n] -> [..., n], each row positive with sum 1
+    x: [..., n] -> [..., n], no entry below 0, each row with sum 1
 
-    Subtracting the largest score first changes nothing in the formula and keeps exp from overflowing.
+    Subtracting the largest score first does not change the result, and keeps exp from overflowing.
 
     >>> softmax(np.array([0.0, math.log(3.0)]))
     array([0.25, 0.75])
@@ -102,7 +102,7 @@ def softmax(x: Array) -> Array:
 
 
 def causal_mask(n_seq: int) -> Array:
-    """Return what is added to the scores so that no position sees a later one: 0 up to the diagonal, MASKED above.
+    """Return what is added to the scores so that no position sees a later one: MASKED above the diagonal, else 0.
 
     -> [n_seq, n_seq], a row for every query, a column for every key
     """
@@ -110,7 +110,7 @@ def causal_mask(n_seq: int) -> Array:
 
 
 def attention(q: Array, k: Array, v: Array, mask: Array | float = 0.0) -> Array:
-    """Scaled dot-product attention: for every query, the mean of the values, weighted by how well their keys match.
+    """Scaled dot-product attention: for every query a mean of the values, weighted by how well their keys match.
 
     q: [..., n_query, n_dim], k: [..., n_key, n_dim], v: [..., n_key, n_dim] -> [..., n_query, n_dim]
 
@@ -119,7 +119,7 @@ def attention(q: Array, k: Array, v: Array, mask: Array | float = 0.0) -> Array:
     Source: Vaswani et al. 2017, section 3.2.1.
 
     >>> x = np.array([[1.0, 0.0], [0.0, 1.0]])
-    >>> attention(x, x, x, causal_mask(2)).round(2)  # the first position sees itself alone
+    >>> attention(x, x, x, causal_mask(2)).round(2)  # the first position sees only itself
     array([[1.  , 0.  ],
            [0.33, 0.67]])
     """
@@ -128,9 +128,9 @@ def attention(q: Array, k: Array, v: Array, mask: Array | float = 0.0) -> Array:
 
 
 def split_heads(x: Array, n_head: int) -> Array:
-    """Cut every vector into n_head parts and bring the heads in front of the positions, as a view.
+    """Cut every vector into n_head parts, and move the head axis before the positions (a view, no copy).
 
-    x: [..., n_seq, n_embd] -> [..., n_head, n_seq, n_embd / n_head]
+    x: [..., n_seq, n_embd] -> [..., n_head, n_seq, n_dim], where n_dim = n_embd / n_head
     """
     return x.reshape(*x.shape[:-1], n_head, x.shape[-1] // n_head).swapaxes(-2, -3)
 
@@ -147,8 +147,8 @@ def merge_heads(x: Array) -> Array:
 def multi_head_attention(x: Array, c_attn: Tensors, c_proj: Tensors, n_head: int, mask: Array | float = 0.0) -> Array:
     """Self-attention in n_head subspaces at once.
 
-    x: [..., n_seq, n_embd], c_attn: n_embd -> 3 · n_embd (queries, keys and values side by side),
-    c_proj: n_embd -> n_embd, mask: as in `attention`; result [..., n_seq, n_embd]
+    x: [..., n_seq, n_embd] -> [..., n_seq, n_embd]. `c_attn` is a linear layer from n_embd to 3 · n_embd (queries, keys
+    and values side by side), `c_proj` one from n_embd to n_embd; `mask` as in `attention`.
 
     Source: Vaswani et al. 2017, section 3.2.2.
     """
@@ -158,9 +158,10 @@ def multi_head_attention(x: Array, c_attn: Tensors, c_proj: Tensors, n_head: int
 
 
 def mlp(x: Array, c_fc: Tensors, c_proj: Tensors) -> Array:
-    """Widen every vector, apply the activation to each number, and narrow it again, position by position.
+    """Widen every vector, apply GELU to each number, and narrow it again, position by position.
 
-    x: [..., n_embd], c_fc: n_embd -> n_inner (4 · n_embd in GPT-2), c_proj: n_inner -> n_embd; result [..., n_embd]
+    x: [..., n_embd] -> [..., n_embd]. `c_fc` is a linear layer from n_embd to n_inner (4 · n_embd in GPT-2), `c_proj`
+    one from n_inner to n_embd.
 
     Source: Vaswani et al. 2017, section 3.3.
     """

@@ -47,6 +47,11 @@ def test_layer_norm_has_the_mean_and_variance_that_it_promises() -> None:
     np.testing.assert_allclose(layers.layer_norm(0 * x + 3, ones, ones), 1)  # a constant: eps keeps it finite
 
 
+def test_the_eps_of_layer_norm_is_added_to_the_variance() -> None:
+    """Of -1 and 1 the variance is 1: with an eps of 3, the root is 2."""
+    np.testing.assert_allclose(layers.layer_norm(np.array([-1.0, 1.0]), np.ones(2), np.zeros(2), eps=3.0), [-0.5, 0.5])
+
+
 @pytest.mark.parametrize(("gelu", "form"), [(layers.gelu, "tanh"), (activations.gelu_exact, "none")])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-14), (np.float32, 2e-6)])
 def test_gelu_is_torchs(torch: Any, gelu: Any, form: str, dtype: type, tolerance: float) -> None:
@@ -61,6 +66,12 @@ def test_both_forms_of_gelu_approach_relu_far_from_zero(gelu: Any) -> None:
     np.testing.assert_allclose(gelu(np.array([-2.0, -1.0, 1.0, 2.0])), [-0.0455, -0.1587, 0.8413, 1.9545], atol=2e-4)
     far = np.array([-20.0, 20.0])
     np.testing.assert_allclose(gelu(far), layers.relu(far), atol=1e-12)
+
+
+def test_gelu_is_the_tanh_form_and_not_the_exact_one() -> None:
+    """At 2 the exact form is 1.954500 and the tanh form 1.954598; by a calculator, from the formula."""
+    assert layers.gelu(np.array(2.0)) == pytest.approx(1.954598, abs=1e-6)
+    assert activations.gelu_exact(np.array(2.0)) == pytest.approx(1.954500, abs=1e-6)
 
 
 def test_softmax_is_torchs(torch: Any) -> None:
@@ -100,6 +111,13 @@ def test_attention_is_the_mean_of_the_values_where_all_keys_match_alike() -> Non
     np.testing.assert_allclose(layers.attention(q, k, v), np.tile(v.mean(axis=0), (3, 1)))
     two_hidden = np.array([0.0, 0.0, 0.0, layers.MASKED, layers.MASKED])
     np.testing.assert_allclose(layers.attention(q, k, v, two_hidden), np.tile(v[:3].mean(axis=0), (3, 1)))
+
+
+def test_scores_are_divided_by_the_square_root_of_the_dimension() -> None:
+    """The scores 4 · log 3 and 0, divided by the root of 16, are log 3 and 0: three quarters and one quarter."""
+    q, k, v = np.zeros((1, 16)), np.zeros((2, 16)), np.array([[1.0, 0.0], [0.0, 1.0]])
+    q[0, 5], k[0, 5] = 4.0, np.log(3.0)
+    np.testing.assert_allclose(layers.attention(q, k, v), [[0.75, 0.25]])
 
 
 def test_with_the_causal_mask_attention_never_looks_ahead() -> None:
@@ -152,9 +170,11 @@ def test_multi_head_attention_is_torchs(torch: Any, n_seq: int) -> None:
 def test_multi_head_attention_is_attention_in_each_head() -> None:
     x, parameters = normal(30, 24), attention_parameters(24)
     q, k, v = np.split(layers.linear(x, **parameters["c_attn"]), 3, axis=-1)
-    heads = [layers.attention(q[:, i : i + 8], k[:, i : i + 8], v[:, i : i + 8]) for i in (0, 8, 16)]
-    expected = layers.linear(np.concatenate(heads, axis=-1), **parameters["c_proj"])
-    np.testing.assert_allclose(layers.multi_head_attention(x, **parameters, n_head=3), expected, atol=1e-12)
+    for mask in (0.0, layers.causal_mask(30)):
+        heads = [layers.attention(q[:, i : i + 8], k[:, i : i + 8], v[:, i : i + 8], mask) for i in (0, 8, 16)]
+        expected = layers.linear(np.concatenate(heads, axis=-1), **parameters["c_proj"])
+        ours = layers.multi_head_attention(x, **parameters, n_head=3, mask=mask)
+        np.testing.assert_allclose(ours, expected, atol=1e-12)
 
 
 def test_mlp_is_the_formula() -> None:

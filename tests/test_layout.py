@@ -16,6 +16,7 @@ FRONT_DOORS = {
     "__init__",
     "__main__",
     "answer",
+    "draw",
     "pretrained",
     "loss",
     "tokenize",

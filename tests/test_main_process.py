@@ -21,6 +21,7 @@ from numpygpt import __main__ as command
 
 FRACTION = re.compile(r"\d+\.\d+")
 STATISTICS = r"\[%d tokens in [\d.]+ s, [\d.]+ tokens/s; ended by: max_new_tokens\]\n"
+MEMORY = r"\[after the first token, \d+% of what (memory|the processor's cache) gives: .* as measured just now\]\n"
 
 
 # ---- Encodings
@@ -55,7 +56,8 @@ def test_a_prompt_of_other_bytes_is_a_mistake() -> None:
 def test_statistics_come_when_asked_for_and_on_standard_error(tiny: GPT2) -> None:
     status, out, err = run(*TINY, "-n", "5", "--stats", PROMPT)
     assert (status, out) == (0, f"{PROMPT}{tiny.generate(PROMPT, 5)}\n")
-    assert re.fullmatch(STATISTICS % 5, err)
+    assert re.fullmatch(STATISTICS % 5 + MEMORY, err)
+    assert re.fullmatch(STATISTICS % 1, run(*TINY, "-n", "1", "--stats", PROMPT)[2])  # nothing comes after the first
 
 
 @posix

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from typing import Any
 
@@ -45,6 +46,7 @@ def test_learning_rate_rises_and_falls() -> None:
     np.testing.assert_allclose(rates[:10], np.arange(1, 11) * 0.2)
     assert rates[10] == 2.0
     assert rates[60] == pytest.approx(1.25)  # half-way down
+    assert rates[35] == pytest.approx(0.5 + 1.5 * (1 + math.sqrt(0.5)) / 2)  # a quarter of the way: still high
     assert rates[110] == pytest.approx(0.5)
     assert np.diff(rates[10:]).max() < 0
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from texts import prose, texts, tiktoken_gpt2
 
 from numpygpt.models.tokenizer_files import save_tokenizer
-from numpygpt.tokenizer import END_OF_TEXT, Tokenizer
+from numpygpt.tokenizer import END_OF_TEXT, Tokenizer, join
 
 GPT2 = Tokenizer()
 
@@ -107,6 +107,15 @@ def test_lone_surrogates_are_refused(code: int) -> None:
         GPT2.encode(f"{END_OF_TEXT}before{chr(code)}after", allowed_special="all")
     with pytest.raises(ValueError, match="in position 6: surrogates"):
         Tokenizer.train(f"before{chr(code)}after", 300)
+
+
+def test_joining_compares_the_parts_and_not_their_bytes() -> None:
+    assert join([b"ab", b"c", b"a", b"bc"], (b"a", b"bc")) == [b"ab", b"c", b"abc"]
+
+
+def test_no_merge_crosses_two_words() -> None:
+    tokenizer = Tokenizer([(b"a", b"!"), (b"a", b"b")])
+    assert [tokenizer.token_bytes(i) for i in tokenizer.encode("a!ab")] == [b"a", b"!", b"ab"]
 
 
 # Decoding

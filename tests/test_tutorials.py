@@ -1,14 +1,16 @@
-"""The pages: their figures, their links, the tool that refreshes them, and what they say of the official weights.
+"""The pages: their figures, links and notebooks, the tool that refreshes them, what they say of the official weights.
 
 Their code blocks are run as doctests by pytest itself.
 """
 
 from __future__ import annotations
 
+import codeop
 import doctest
 import importlib
 import json
 import re
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,9 @@ import pytest
 
 from numpygpt import GPT2
 from numpygpt.engine import generate
+from tutorials import notebooks
 from tutorials.figures import FOLDER, NAMES, checksum, rounded
+from tutorials.notebooks import BLOCK
 from tutorials.refresh import refresh
 
 ROOT = FOLDER.parents[1]
@@ -145,3 +149,74 @@ def test_page_12_quotes_the_paper() -> None:
     published = json.loads((ROOT / "numpygpt" / "data" / "published-gpt2.json").read_text(encoding="utf-8"))
     accuracy = [figures["LAMBADA acc"] for figures in published["paper_table_3"]["rows"].values()]
     assert " | ".join(map(str, accuracy)) in page
+
+
+# ---- The form: blocks that can be pasted, and notebooks
+
+
+def stripped(block: str) -> list[str]:
+    """The lines of a block as the site's copy button gives them: without prompts and outputs."""
+    lines = textwrap.dedent(block).splitlines()
+    return [line[4:] for line in lines if line.startswith((">>>", "...")) or not line]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_block_can_be_pasted_into_python(page: Path) -> None:
+    """Line by line, as Python's own prompt takes them: a line that ends no statement waits for more."""
+    text = page.read_text(encoding="utf-8")
+    for block in BLOCK.finditer(text):
+        compiler, waiting = codeop.CommandCompiler(), list[str]()
+        for line in [*stripped(block[1]), ""]:
+            waiting += [line] if waiting or line else []
+            if waiting and compiler("\n".join(waiting), f"line {text[: block.start()].count(chr(10)) + 2}"):
+                waiting = []
+        assert not waiting
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_block_can_be_pasted_into_ipython(page: Path) -> None:
+    inputs = pytest.importorskip("IPython.core.inputtransformer2")
+    for block in BLOCK.finditer(page.read_text(encoding="utf-8")):
+        compile(inputs.TransformerManager().transform_cell("\n".join(stripped(block[1]))), page.name, "exec")
+
+
+@pytest.mark.parametrize("page", notebooks.PAGES, ids=lambda page: page.stem)
+def test_notebooks_are_those_of_the_pages(page: Path) -> None:
+    assert notebooks.path_of(page).read_bytes() == notebooks.content(page), "run python -m tutorials.notebooks"
+
+
+def test_a_notebook_says_what_its_page_says() -> None:
+    """Every statement and every output of the page, in order; links lead where the page's lead."""
+    for page in notebooks.PAGES:
+        cells = json.loads(notebooks.path_of(page).read_text(encoding="utf-8"))["cells"]
+        text = page.read_text(encoding="utf-8")
+        code = [cell for cell in cells if cell["cell_type"] == "code"]
+        examples = doctest.DocTestParser().get_examples(text)
+        statements = "".join(cell["source"] for cell in code[1:])
+        for example in examples:
+            assert notebooks.DIRECTIVE.sub("", example.source).strip() in statements
+        assert sum(bool(cell["outputs"]) for cell in code) == sum(bool(example.want) for example in examples)
+        for cell in cells:
+            for target in LINK.findall("" if cell["cell_type"] == "code" else FENCE.sub("", cell["source"])):
+                if not target.startswith(("http", "#")):
+                    assert (notebooks.FOLDER / "notebooks" / target.partition("#")[0]).exists(), target
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", notebooks.PAGES, ids=lambda page: page.stem)
+def test_a_notebook_runs_from_top_to_bottom(page: Path, tmp_path: Path) -> None:
+    nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
+    notebook = nbformat.read(notebooks.path_of(page), as_version=4)
+    nbformat.validate(notebook)
+    expected = [cell.get("outputs", []) for cell in notebook.cells]
+    nbclient.NotebookClient(notebook, timeout=300, resources={"metadata": {"path": tmp_path}}).execute()
+    for cell, outputs in zip(notebook.cells, expected, strict=True):
+        if outputs and "skip-execution" not in cell["metadata"].get("tags", []):
+            assert shown(cell["outputs"]) == shown(outputs), cell["source"]
+
+
+def shown(outputs: list[Any]) -> list[str]:
+    """What the outputs of a cell say, word by word: IPython breaks long lists into lines."""
+    texts = [output.get("text", "") or output.get("data", {}).get("text/plain", "") for output in outputs]
+    texts += [f"{output['ename']}: {output['evalue']}" for output in outputs if output["output_type"] == "error"]
+    return re.findall(r"[^\s\[\](){}]+|[\[\](){}]", " ".join(texts))

@@ -148,6 +148,7 @@ def publish(folder: Path, corpus: Path) -> None:
         size=size,
         old_n_ctx=GPT2.from_pretrained("stories").config.n_ctx,
         steps=state["step"],
+        planned=options.steps,
         n_answer=rows[-1]["tokens"],
         hours=state["seconds"] / 3600,
         threads=options.threads,

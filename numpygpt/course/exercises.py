@@ -80,6 +80,36 @@ _PLAN = """
 12 main            complete 20
 """
 
+NAMED = {  # by a page's number: the exercises that the page names at its end
+    1: ("join", "encode", "train"),
+    2: ("token_embedding", "sinusoidal_encoding"),
+    3: ("softmax", "attention", "multi_head_attention"),
+    4: ("layer_norm", "gelu", "transformer_block"),
+    5: ("gpt2",),
+    6: ("generate", "apply_top_k", "apply_top_p"),
+    7: ("cached_attention",),
+    8: ("cross_entropy", "perplexity", "bits_per_byte"),
+    9: ("backward.softmax", "backward.layer_norm", "update"),
+    11: ("padding_mask", "decoder_layer", "transformer"),
+    12: ("complete",),
+}
+
+
+def section(page: int) -> str:
+    """Return what the page of a number says of its exercises, as Markdown."""
+    names = NAMED[page]
+    others = [name for name, exercise in EXERCISES.items() if exercise.page == page and name not in names]
+    listed = ", ".join(f"`{name}`" for name in names)
+    more = (
+        f"\nThe page has {len(others)} more: `python -m numpygpt.course status my-gpt2` names them." if others else ""
+    )
+    return (
+        "## Write it yourself\n\n"
+        f"In [the course](../README.md), as empty functions to fill in:\n{listed}.{more}\n\n"
+        "```text\npython -m numpygpt.course start my-gpt2\n"
+        f"python -m numpygpt.course check my-gpt2 {' '.join(names)}\n```\n"
+    )
+
 
 def _plan() -> list[Exercise]:
     exercises: list[Exercise] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ TEXTS = [
 MERGES = 3000  # of GPT-2's list: enough to show an order, quick to set up
 
 
+@cache
 def _merges() -> list[tuple[bytes, bytes]]:
     return Tokenizer().merges[:MERGES]
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -14,26 +12,35 @@ from numpygpt.config import GPT2Config
 from numpygpt.course import real_learning
 from numpygpt.course.exercises import Exercise
 from numpygpt.course.swap import DiffersError as DiffersError
-from numpygpt.course.swap import book, swapped
+from numpygpt.course.swap import book, swapped, watched
 from numpygpt.models import checkpoint, names
 from numpygpt.tokenizer import Tokenizer
 
 PROMPT = "Once upon a time there was a"
 SECONDS = 2.0  # after which a text in the making is long enough
 NEW_TOKENS = 16
+CUT = "right but slow: it was waited for, and the text is cut after new token {}"
 
 
 def show(exercise: Exercise, implementation: Any, remarks: list[str]) -> str:
     """Let the real model work with an implementation; return what it did, in a line or two.
 
+    Calls are counted: what the model never ran is not said to have done anything.
+
     Raises DiffersError where it computes something else than the book.
     """
+    counted, calls = watched(exercise, implementation)
+    said = _scene(exercise, counted, remarks)
+    return said if calls else f"right; but the model that is shown here never calls {exercise.attribute}"
+
+
+def _scene(exercise: Exercise, implementation: Any, remarks: list[str]) -> str:
     if exercise.module in ("backward.layers", "backward.loss", "optimizer"):
         return real_learning.train_two_steps(exercise, implementation)
     if exercise.module == "transformer" or exercise.name == "relu":
         from numpygpt.course import real_translation
 
-        return real_translation.translate(exercise, implementation)
+        return real_translation.translate(exercise, implementation, remarks, SECONDS)
     by_module = {"tokenizer": _tokens, "loss": _loss, "sampling": _sampled, "cache": _cached, "main": _alone}
     return by_module.get(exercise.module, _model)(exercise, implementation, remarks)
 
@@ -83,7 +90,7 @@ def _write(ids: list[int], params: Any, n_head: int, tokenizer: Tokenizer, remar
         if time.perf_counter() - start > SECONDS:
             break
     if end < NEW_TOKENS:
-        remarks.append(f"right but slow: the text is cut after {end} tokens")
+        remarks.append(CUT.format(end))
     return tokenizer.decode(so_far).replace("\n", " ")
 
 
@@ -128,19 +135,26 @@ def _sampled(exercise: Exercise, implementation: Any, remarks: list[str]) -> str
     config, params, tokenizer = _stories()
     prompt = tokenizer.encode(PROMPT)
 
-    def write() -> list[int]:
+    def write(seconds: float = np.inf) -> list[int]:
         sampling = book("sampling").Sampling(temperature=0.8, top_k=20, top_p=0.9, repetition_penalty=1.2)
 
         def model(ids: list[int]) -> Any:
             return book("gpt2").gpt2(ids, **params, n_head=config.n_head)
 
         options = {"max_new_tokens": 12, "n_ctx": config.n_ctx, "sampling": sampling, "seed": 1}
-        return list(book("generate").generate(prompt, model, **options))
+        start, new = time.perf_counter(), []
+        for token_id in book("generate").generate(prompt, model, **options):
+            new.append(token_id)
+            if time.perf_counter() - start > seconds:
+                break
+        return new
 
     expected = write()
     with swapped(exercise, implementation):
-        got = write()
-    if expected != got:
+        got = write(SECONDS)
+    if len(got) < len(expected):
+        remarks.append(CUT.format(len(got)))
+    if expected[: len(got)] != got or not got:
         raise DiffersError(f"expected the text {tokenizer.decode(expected)!r}, got {tokenizer.decode(got)!r}")
     return f'with your {exercise.name}, by chance: "{PROMPT}{tokenizer.decode(got)}"'
 
@@ -151,6 +165,7 @@ def _cached(exercise: Exercise, implementation: Any, remarks: list[str]) -> str:
 
     config, params, tokenizer = _stories()
     ids, pasts = tokenizer.encode(PROMPT), [None] * config.n_layer
+    n_prompt = len(ids)
 
     def step(new: list[int], start: int) -> Any:
         positions = np.arange(start, start + len(new))
@@ -167,7 +182,7 @@ def _cached(exercise: Exercise, implementation: Any, remarks: list[str]) -> str:
         ids.append(int(logits[0].argmax()))
         logits = step(ids[-1:], len(ids) - 1)
         if time.perf_counter() - begin > SECONDS:
-            remarks.append("right but slow: the text is cut")
+            remarks.append(CUT.format(len(ids) - n_prompt))
             break
     _equal(book("gpt2").gpt2(ids, **params, n_head=config.n_head)[-1:], logits, "the logits after a cached text")
     return f'with your cache, one token at a time: "{tokenizer.decode(ids)}"'
@@ -181,11 +196,3 @@ def _alone(exercise: Exercise, implementation: Any, remarks: list[str]) -> str:
     if expected != got:
         raise DiffersError(f"expected {expected!r}, got {got!r}")
     return f'your program writes: "{PROMPT}{got}"'
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep NumPy's warnings of overflow off the screen."""
-    with np.errstate(all="ignore"):
-        yield
-    sys.stdout.flush()

@@ -180,15 +180,18 @@ def recognize(exercise: Exercise, implementation: Any, result: Result) -> None:
 
     inputs = cases(exercise.name)
     mine = [outcome(exercise.name, implementation, one) for one in inputs]
+    if all(own.error is not None for own in mine):
+        return  # it says itself what is wrong
     for mistake in mistakes_of(exercise.name):
         if all(
-            _alike(outcome(exercise.name, mistake.function, one), own) for one, own in zip(inputs, mine, strict=True)
+            alike(outcome(exercise.name, mistake.function, one), own) for one, own in zip(inputs, mine, strict=True)
         ):
             result.mistake, result.hints = mistake.name, list(mistake.hints)
             return
 
 
-def _alike(a: Outcome, b: Outcome) -> bool:
+def alike(a: Outcome, b: Outcome) -> bool:
+    """Tell whether two outcomes are the same: an exception of one kind, or equal values, inputs changed or not."""
     if a.error is not None or b.error is not None:
         return type(a.error) is type(b.error)
     return a.changed == b.changed and difference(a.value, b.value) is None

@@ -42,6 +42,7 @@ from numpygpt.models.stored import (
     read_json,
 )
 from numpygpt.models.tokenizer_json import OtherTokenizerError
+from numpygpt.pictures import CODEBOOK
 from numpygpt.safetensors import load_file, save_file
 from numpygpt.tokenizer import Tokenizer
 
@@ -57,6 +58,7 @@ KEPT = (  # of a folder that is converted or saved anew, as they are
     "special_tokens_map.json",
     "generation_config.json",
     "chat_template.jinja",
+    CODEBOOK,
     *tokenizer_files.OTHER_KINDS,
 )
 

@@ -10,7 +10,7 @@ import sys
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from numpygpt.command_line import Parser, friendly_exit
-from numpygpt.train.config import QuestionsConfig, TrainingConfig, TranslationConfig, flag
+from numpygpt.train.config import PicturesConfig, QuestionsConfig, TrainingConfig, TranslationConfig, flag
 from numpygpt.train.runs import train
 from numpygpt.train.workers import MICRO_TOKENS
 
@@ -48,13 +48,27 @@ HELP = {
     "validation": "a file of pairs to measure on (default: every 100th sentence of TEXT, which is not learned from)",
     "source_language": "what the model's folder says that it translates from, such as en",
     "target_language": "and to",
+    "patch": "pixels, the side of the squares that a picture is cut into",
+    "codes": "how many of them the codebook has",
     "prompt": "the beginning of the samples",
     "sample_tokens": "the length of the samples",
 }
-TASKS = {"language": TrainingConfig, "translation": TranslationConfig, "questions": QuestionsConfig}
-NOT_OF = dict.fromkeys(
-    ("merges", "config", "batch_size", "validation_tokens", "sample_tokens"), ("translation", "questions")
-) | {"prompt": ("questions",)}
+TASKS = {
+    "language": TrainingConfig,
+    "translation": TranslationConfig,
+    "questions": QuestionsConfig,
+    "pictures": PicturesConfig,
+}
+NOT_OF = {
+    "merges": ("translation", "questions", "pictures"),
+    "config": ("translation", "questions", "pictures"),
+    "sample_tokens": ("translation", "questions", "pictures"),
+    "batch_size": ("translation", "questions"),
+    "validation_tokens": ("translation", "questions"),
+    "prompt": ("questions", "pictures"),
+    "init": ("pictures",),
+    "n_ctx": ("pictures",),
+}
 HELP_OF = {  # where a task means something else by an option
     ("translation", "vocab_size"): "learn a vocabulary of this size from both languages (default: 4096)",
     ("translation", "n_layer"): "layers of the encoder, and of the decoder (default: 3)",
@@ -63,6 +77,19 @@ HELP_OF = {  # where a task means something else by an option
     ("translation", "micro_batch"): "pairs that a thread computes at once; 0: as many as make "
     f"{MICRO_TOKENS} tokens of the source",
     ("translation", "prompt"): "a sentence to translate at every evaluation",
+    ("pictures", "vocab_size"): "tokens of text at most, learned from the captions (default: 2048)",
+    ("pictures", "n_layer"): "layers (default: 4)",
+    ("pictures", "n_head"): "attention heads (default: 4)",
+    ("pictures", "n_embd"): "width (default: 128)",
+    ("pictures", "batch_size"): "pictures a step, half of them to be drawn, half to be read",
+    ("pictures", "validation_tokens"): "tokens of held-out pictures that the loss is measured on at most",
+}
+TEXTS = {
+    "language": "a text file in UTF-8, or a folder with .txt files in it",
+    "translation": "a file with a pair of sentences a line, a tab between them; it may be compressed as .gz",
+    "questions": "a file of stories with questions, as the bAbI tasks have them; it may be compressed as .gz",
+    "pictures": "an .npz with handwritten digits and their labels; or an .npz of each artist's drawings, and a .tsv "
+    "with their captions",
 }
 METAVARS = {
     "validation": "FILE",
@@ -79,20 +106,20 @@ def make_parser(task: str = "language") -> Parser:
     parser = Parser(
         "python -m numpygpt.train",
         "Train a GPT-2 on text, from scratch or from a model folder; or, with --task translation, an encoder-decoder\n"
-        "on pairs of sentences (--task translation --help shows its options). The same command again goes on with a\n"
-        "run that was interrupted; with more --steps, it makes a finished one longer. Items of a text are separated\n"
-        "by <|endoftext|>, on lines of their own or not, and by the ends of files.",
+        "on pairs of sentences, with questions, a GPT-2 that answers, with pictures, one that draws and reads (--task\n"
+        "pictures --help shows its options). The same command again goes on with a run that was interrupted; with\n"
+        "more --steps, it makes a finished one longer. Items of a text are separated by <|endoftext|>, on lines of\n"
+        "their own or not, and by the ends of files.",
         "example: python -m numpygpt.train stories.txt --out my-model --merges 3840 --hours 1\n"
         "         python -m numpygpt.train letters/ --out my-gpt2 --init gpt2 --steps 200 --lr 3e-5 --batch-size 4\n"
-        "         python -m numpygpt.train --task translation fra-train.tsv --out my-translator --hours 1",
+        "         python -m numpygpt.train --task translation fra-train.tsv --out my-translator --hours 1\n"
+        "         python -m numpygpt.train --task pictures tutorials/digits_8x8.npz --out digits",
     )
     parser.add_argument(
         "texts",
         metavar="TEXT",
         nargs="+",
-        help="a text file in UTF-8, or a folder with .txt files in it"
-        if task == "language"
-        else "a file with a pair of sentences a line, a tab between them; it may be compressed as .gz",
+        help=TEXTS[task],
     )
     parser.add_argument("--task", choices=TASKS, default="language", help="what to learn (default: language)")
     parser.add_argument("--out", metavar="FOLDER", required=True, help="where the model folder and the run's state go")

@@ -112,6 +112,32 @@ class QuestionsConfig(TrainingConfig):
             raise TrainingError(f"--batch-tokens must be at least 2, not {self.batch_tokens}")
 
 
+@dataclass(frozen=True)
+class PicturesConfig(TrainingConfig):
+    """The same for a model that draws and reads pictures."""
+
+    steps: int = 2000
+    batch_size: int = 48  # pictures a step, half of them from their captions, half to them
+    lr: float = 2e-3
+    evaluate_every: int = 500
+    validation_tokens: int = 20_000
+    patch: int = 2  # pixels, the side of a patch
+    codes: int = 128  # patches that the codebook has
+
+    def check(self) -> None:
+        """Refuse numbers that make no sense. Raises TrainingError."""
+        super().check()
+        if self.batch_size < 2:
+            raise TrainingError(f"--batch-size must be at least 2, one for each direction, not {self.batch_size}")
+        if not 2 <= self.codes <= 2**16:
+            raise TrainingError(f"--codes must be at least 2 and at most {2**16}, not {self.codes}")
+        for name in ("init", "merges", "config", "n_ctx"):
+            if getattr(self, name) is not None:
+                raise TrainingError(
+                    f"a model of pictures begins anew, with a context window that fits: no {flag(name)}"
+                )
+
+
 def flag(name: str) -> str:
     """Return an option's name as it is typed.
 

@@ -12,8 +12,16 @@ from pathlib import Path
 
 from numpygpt.files import TEMPORARY
 from numpygpt.models.names import remember_trained
-from numpygpt.train import language, loop, questions, translation
-from numpygpt.train.config import QuestionsConfig, TrainingConfig, TrainingError, TranslationConfig, as_typed, count
+from numpygpt.train import language, loop, pictures, questions, translation
+from numpygpt.train.config import (
+    PicturesConfig,
+    QuestionsConfig,
+    TrainingConfig,
+    TrainingError,
+    TranslationConfig,
+    as_typed,
+    count,
+)
 from numpygpt.train.curve import draw_curve
 from numpygpt.train.loop import STATE, Run
 from numpygpt.train.task import Task
@@ -53,12 +61,12 @@ def train(
     remember_trained(out)
     last = run.history[-1]
     log.info(
-        "%s: %s in %s; validation loss %.4f nats per token, %.4f bits per byte",
+        "%s: %s in %s; validation loss %.4f nats per token%s",
         out,
         count(run.step, "step"),
         f"{run.seconds / 60:.1f} minutes" if run.seconds < 5400 else f"{run.seconds / 3600:.1f} hours",
         last["validation_loss"],
-        last["validation_bits_per_byte"],
+        f", {last['validation_bits_per_byte']:.4f} bits per byte" if "validation_bits_per_byte" in last else "",
     )
     log.info("  %s", task.how_to_use)
     return run
@@ -78,6 +86,8 @@ def start(texts: Sequence[str], out: Path, options: TrainingConfig) -> tuple[Run
             task = translation.begin(texts, out, options, forget_the_old_run)
         elif isinstance(options, QuestionsConfig):
             task = questions.begin(texts, out, options, forget_the_old_run)
+        elif isinstance(options, PicturesConfig):
+            task = pictures.begin(texts, out, options, forget_the_old_run)
         else:
             task = language.begin(texts, out, options, forget_the_old_run)
         run = Run.start(request, options, task)
@@ -118,6 +128,8 @@ def resume(texts: Sequence[str], out: Path, options: TrainingConfig) -> tuple[Ru
         return run, translation.open_again(out, run.options, state["config"])
     if isinstance(run.options, QuestionsConfig):
         return run, questions.open_again(out, run.options, state["config"])
+    if isinstance(run.options, PicturesConfig):
+        return run, pictures.open_again(out, run.options, state["config"])
     return run, language.open_again(out, run.options, state["config"])
 
 

@@ -113,17 +113,6 @@ def join_by_index(parts: Any, pair: Any) -> Any:
     return joined
 
 
-def token_gradient_add_at(dy: Any, ids: Any, weight: Any) -> Any:
-    dweight = np.zeros_like(weight)
-    np.add.at(dweight, ids, dy)
-    return {"weight": dweight}
-
-
-def softmax_gradient_jacobian(dy: Any, y: Any) -> Any:
-    jacobian = y[..., :, None] * (np.eye(y.shape[-1]) - y[..., None, :])
-    return np.einsum("...i,...ij->...j", dy, jacobian)
-
-
 ALTERNATIVES = [
     ("softmax", softmax_by_rows),
     ("softmax", softmax_by_log),
@@ -141,6 +130,4 @@ ALTERNATIVES = [
     ("apply_top_k", top_k_by_sort),
     ("apply_top_p", top_p_by_loop),
     ("join", join_by_index),
-    ("backward.token_embedding", token_gradient_add_at),
-    ("backward.softmax", softmax_gradient_jacobian),
 ]

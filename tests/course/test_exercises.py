@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from alternatives import ALTERNATIVES
+from alternatives_gradients import ALTERNATIVES as GRADIENTS
+from alternatives_gradients import METHODS
 
 from numpygpt import layers, optimizer, sampling, tokenizer
 from numpygpt import transformer as transformer_module
+from numpygpt.backward import activations as backward_activations
 from numpygpt.backward import layers as backward_layers
-from numpygpt.course import check
+from numpygpt.course import check, real
 from numpygpt.course.exercises import EXERCISES, find
+from numpygpt.course.inputs import cases
 from numpygpt.course.mistakes import mistakes_of
-from numpygpt.course.stages import Result
+from numpygpt.course.stages import Result, alike, outcome
 from numpygpt.course.stages import check as check_stages
+from numpygpt.course.swap import swapped
 
+OTHERS = [*ALTERNATIVES, *GRADIENTS, *METHODS]
 MISTAKES = [(name, mistake) for name in EXERCISES for mistake in mistakes_of(name)]
 
 
@@ -31,10 +38,13 @@ def test_the_book_passes(name: str) -> None:
     result = result_of(name, find(name).book())
     assert result.passed, result.text()
     assert result.remarks == []
+    assert "never calls" not in result.message, "stage 4 runs every function"
 
 
-@pytest.mark.parametrize(("name", "implementation"), ALTERNATIVES, ids=lambda value: getattr(value, "__name__", value))
+@pytest.mark.parametrize(("name", "implementation"), OTHERS, ids=lambda value: getattr(value, "__name__", value))
 def test_other_right_code_passes(name: str, implementation: Callable[..., Any]) -> None:
+    if method := find(name).method:
+        implementation = type(find(name).owner, (find(name).book(),), {method: implementation})
     result = result_of(name, implementation)
     assert result.passed, result.text()
 
@@ -66,11 +76,52 @@ def test_every_public_function_of_the_book_is_an_exercise(module: Any) -> None:
     assert public - composed <= owners
 
 
+@pytest.mark.parametrize("name", EXERCISES)
+def test_no_two_mistakes_share_a_hint(name: str) -> None:
+    """Of each pair, one input at least tells them apart."""
+    known = mistakes_of(name)
+    made = [[outcome(name, mistake.function, one) for one in cases(name)] for mistake in known]
+    for (a, mine), (b, others) in combinations(zip(known, made, strict=True), 2):
+        assert not all(map(alike, mine, others)), f"{a.name} and {b.name}"
+
+
 def test_neighbors_of_a_mistake_get_no_wrong_hint() -> None:
     result = result_of("softmax", lambda x: np.exp(x) / np.exp(x).sum())
     assert (result.passed, result.mistake) == (False, "")
     result = result_of("attention", lambda q, k, v, mask=0.0: layers.softmax(k @ q.swapaxes(-1, -2) + mask) @ v)
     assert (result.passed, result.mistake) == (False, "")
+
+
+def test_what_raises_every_time_is_no_known_mistake() -> None:
+    def linear(x: Any, weight: Any, bias: Any = 0.0) -> Any:
+        raise ValueError("not yet")
+
+    assert result_of("linear", linear).mistake == ""
+
+
+def test_what_the_shown_model_never_calls_is_not_said_to_have_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(real, "_scene", lambda exercise, implementation, remarks: "with your relu, the model writes")
+    assert "never calls relu" in result_of("relu", layers.relu).message
+
+
+@pytest.mark.parametrize("name", ["linear", "apply_top_k", "cached_attention", "feed_forward", "encode"])
+def test_a_right_but_slow_function_is_waited_for_and_its_text_is_cut(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(real, "SECONDS", 0.0)
+    result = result_of(name, find(name).book())
+    assert result.passed
+    assert result.remarks == ["right but slow: it was waited for, and the text is cut after new token 1"]
+
+
+def test_a_swap_is_undone() -> None:
+    before: Any = backward_activations.ACTIVATIONS["gelu_new"]
+    other: Any = print
+    with swapped(find("backward.gelu"), other):
+        assert backward_activations.ACTIVATIONS["gelu_new"].gradient is other
+        assert backward_layers.gelu is other
+    assert backward_activations.ACTIVATIONS["gelu_new"] is before
+    assert backward_layers.gelu is before.gradient
 
 
 def test_a_change_in_place_is_said() -> None:

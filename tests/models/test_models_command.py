@@ -36,7 +36,7 @@ def test_the_command_from_nothing_to_nothing(server: HubServer, capsys: pytest.C
     status, output, errors = command(capsys, "download", NAME)
     assert (status, output) == (0, f"{NAME}: {folder}\n")
     assert errors.startswith(f"{NAME}: downloading 246 kB from {server.url} to {models_cache.cache_dir()}\n")
-    assert command(capsys, "list")[1].splitlines()[2] == f"{NAME}    197 kB  {folder}"
+    assert command(capsys, "list")[1].splitlines()[3] == f"{NAME}    197 kB  {folder}"
     assert command(capsys, "verify") == (0, f"{NAME}: every checksum is right ({folder})\n", "")
     assert command(capsys, "remove", NAME) == (0, f"{NAME}: removed, 197 kB freed\n", "")
     assert command(capsys, "verify") == (0, "no model is on this disk\n", "")

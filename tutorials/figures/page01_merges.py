@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from numpygpt import Tokenizer
@@ -21,7 +21,7 @@ def data() -> dict[str, Any]:
     tokenizer = Tokenizer()
     steps = list(tokenizer.merge_steps(WORD))
     joints = []
-    for before, after in itertools.pairwise(steps):
+    for before, after in pairwise(steps):
         place = next(i for i, part in enumerate(after) if part != before[i])
         start = sum(len(part) for part in after[:place])
         middle, end = start + len(before[place]), start + len(after[place])

@@ -15,7 +15,7 @@ from numpygpt.optimizer import AdamW, clip_gradients, global_norm, learning_rate
 from tutorials.figures import BLUE, GREY, ORANGE
 
 NAMES = ["Anna", "Ben", "Carla", "Dan", "Eva", "Finn", "Gina", "Hugo"]
-COLOURS = ["red", "blue", "green", "black", "white", "brown", "grey", "pink"]
+COLOURS = ["red", "blue", "green", "black", "white", "brown", "gray", "pink"]
 ANIMALS = ["cat", "dog", "bird", "fish", "horse", "mouse", "duck", "bear"]
 STEPS = 300
 EVERY = 10  # steps between measurements
@@ -67,11 +67,11 @@ def curves(learned: Array, held_out: Array, config: GPT2Config) -> Array:
 
 
 def draw(data: dict[str, Any], figure: Any) -> None:
-    """Draw the four curves and the honest floor."""
+    """Draw the four curves and the irreducible loss."""
     axes = figure.subplots()
     floor = float(data["floor"])
     axes.axhline(floor, color=GREY, linestyle="--", linewidth=1)
-    axes.text(STEPS, floor - 0.015, "honest floor", color=GREY, fontsize=9, ha="right", va="top")
+    axes.text(STEPS, floor - 0.015, "irreducible loss", color=GREY, fontsize=9, ha="right", va="top")
     for n, colour in ((400, BLUE), (32, ORANGE)):
         axes.plot(data["step"], data[f"held_out_of_{n}"], color=colour, linewidth=2, label=f"{n} lines: held-out ones")
         axes.plot(

@@ -1,0 +1,214 @@
+"""What the site is made of: the tutorials, cards and reports as they lie in the repository, and the API reference.
+
+They are copied into this folder under other names (`PLACES`), with their links changed to where things are on the
+site; git ignores the copies.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+from docutils.nodes import make_id
+
+from numpygpt import GPT2, Translator
+from numpygpt.files import atomic_write
+from numpygpt.look.page import look, look_at_translation
+from tutorials import notebooks
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "numpygpt"
+FENCE = re.compile(r"^( *```.*?^ *```)$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)\)")
+HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
+ITALIC = re.compile(r"(?<![*\w])\*([^*\n]+)\*(?![*\w])")
+LOOKS = {  # a page that looks inside, for a tutorial's own example
+    "03-attention": "The little boat went to the",
+    "10-looking-inside": "There was a cat named Zorp. Zorp liked to play. One day, Z",
+    "11-the-original-transformer": "Where is the station?",
+}
+PLACES = {  # a file of the repository -> the page of the site
+    **{path: f"tutorials/{path.name}" for path in sorted((ROOT / "tutorials").glob("*.md"))},
+    **{path: f"models/{path.parent.name}.md" for path in sorted((ROOT / "weights").glob("*/README.md"))},
+    ROOT / "docs" / "use.md": "use.md",
+    ROOT / "docs" / "index.md": "index.md",
+    ROOT / "CHANGELOG.md": "about/changes.md",
+    ROOT / "CONTRIBUTING.md": "about/contributing.md",
+    ROOT / "tests" / "README.md": "about/checks.md",
+    ROOT / "benchmarks" / "README.md": "about/speed.md",
+}
+COPIED = ("tutorials", "models", "about", "api")  # the folders that this module fills
+
+
+def modules() -> list[Path]:
+    """Return the modules that the API reference shows, the book first."""
+    book = sorted(path for path in PACKAGE.glob("*.py") if not path.stem.startswith("__"))
+    rooms = ("engine", "backward", "models", "train", "course", "look")
+    found = book + [path for room in rooms for path in sorted((PACKAGE / room).glob("*.py"))]
+    return [path for path in found if not path.stem.startswith("__") and ast.parse(path.read_text("utf-8")).body[1:]]
+
+
+def pages(folder: Path) -> None:
+    """Write every page of the site into a folder."""
+    for name in COPIED:
+        shutil.rmtree(folder / name, ignore_errors=True)
+    for source, place in PLACES.items():
+        if source.parent != ROOT / "docs":
+            write(folder / place, page(source, place))
+    for path in modules():
+        write(folder / api_page(path), api(path))
+    write(folder / "api" / "index.md", api_index())
+
+
+def read(app: Any, name: str, text: list[str]) -> None:
+    """Change the links of a page that lies in this folder, as it is read."""
+    source = ROOT / "docs" / f"{name}.md"
+    if source in PLACES:
+        text[0] = page(source, PLACES[source])
+
+
+def write(path: Path, text: str) -> None:
+    """Write a text to a file, in a folder that may have to be made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(path) as file:
+        file.write(text.encode())
+
+
+def extras(out: Path) -> None:
+    """Put notebooks and pages that look inside beside the finished site."""
+    shutil.copytree(ROOT / "tutorials" / "notebooks", out / "notebooks", dirs_exist_ok=True)
+    (out / "look").mkdir(exist_ok=True)
+    for name, text in LOOKS.items():
+        if name.startswith("11"):
+            seen = look_at_translation(Translator.from_pretrained("english-french"), text, tutorials="../tutorials/")
+        else:
+            seen = look(GPT2.from_pretrained("stories"), text, tutorials="../tutorials/")
+        seen.save(out / "look" / f"{name}.html")
+
+
+def page(source: Path, place: str) -> str:
+    """Return a file of the repository as a page of the site."""
+    terms = {} if source.name == "glossary.md" or source.parent.name != "tutorials" else glossary()
+    parts = FENCE.split(source.read_text(encoding="utf-8"))  # prose, fence, prose, ...
+    for at in range(0, len(parts), 2):
+        prose = HEADING.sub(with_anchor, parts[at])
+        prose = ITALIC.sub(lambda found: linked_term(found, terms), prose)
+        parts[at] = LINK.sub(lambda link: moved(link, source, place), prose)
+    return "".join(parts) + offers(source)
+
+
+def offers(source: Path) -> str:
+    """Return the end of a tutorial: its notebook, and a page that looks inside its example."""
+    if source not in notebooks.PAGES:
+        return ""
+    lines = [f'<a href="../notebooks/{source.stem}.ipynb" download>This page as a notebook</a>']
+    if source.stem in LOOKS:
+        lines.append(f'<a href="../look/{source.stem}.html">Look inside “{LOOKS[source.stem]}”</a>')
+    return "\n---\n\n" + " · ".join(lines) + "\n"
+
+
+def with_anchor(heading: re.Match[str]) -> str:
+    """Return a heading that can be linked to as in a forge, where its own name on the site is another."""
+    name = re.sub(r"[^\w\- ]", "", heading[1].lower()).replace(" ", "-")
+    return heading[0] if make_id(heading[1]) == name else f'<span id="{name}"></span>\n\n{heading[0]}'
+
+
+def glossary() -> dict[str, str]:
+    """Return the anchors of the glossary by the forms of its terms, in lower case."""
+    text = (ROOT / "tutorials" / "glossary.md").read_text(encoding="utf-8")
+    found = {}
+    for term, also in re.findall(r"^### (.+)\n\n(?:\*Also: ([^*]+?)\.\*)?", text, re.MULTILINE):
+        for form in [term, *also.replace("\n", " ").split(", ")]:
+            found[form.strip().lower()] = make_id(term)
+    return found
+
+
+def linked_term(italic: re.Match[str], terms: dict[str, str]) -> str:
+    """Return a term in italics, which is where a page explains it, with a link to the glossary."""
+    word = italic[1].lower()
+    anchor = terms.get(word) or terms.get(word.removesuffix("s"))
+    return italic[0] if anchor is None else f'<a class="term" href="glossary.html#{anchor}"><em>{italic[1]}</em></a>'
+
+
+def moved(link: re.Match[str], source: Path, place: str) -> str:
+    """Return a link of a file of the repository as it must be on the site; what is not there becomes plain text."""
+    image, text, target = link.groups()
+    if re.match(r"https?:|mailto:|#", target):
+        return link[0]
+    path, _, fragment = target.partition("#")
+    file = Path(os.path.normpath(source.parent / path))
+    here = (ROOT / "docs" / place).parent
+    if image:
+        if file.parent != here:
+            here.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, here / file.name)
+        return f"![{text}]({file.name})"
+    if file.is_dir() and (file / "README.md") in PLACES:
+        file /= "README.md"
+    if file in PLACES:
+        there = Path(os.path.relpath(ROOT / "docs" / PLACES[file], here)).as_posix()
+        return f"[{text}]({there}{'#' + fragment if fragment else ''})"
+    if file in modules():
+        return f"[{text}]({Path(os.path.relpath(ROOT / 'docs' / api_page(file), here)).as_posix()})"
+    return text
+
+
+def api_page(path: Path) -> str:
+    """Return where a module's page is."""
+    return f"api/{'.'.join(path.relative_to(PACKAGE).with_suffix('').parts)}.md"
+
+
+def api_index() -> str:
+    """Return the first page of the API reference."""
+    lines = ["# API reference", "", "From the docstrings; every page ends with the source.", ""]
+    lines += ["```{toctree}", ":maxdepth: 1", ""]
+    return "\n".join([*lines, *(Path(api_page(path)).stem for path in modules()), "```", ""])
+
+
+def api(path: Path) -> str:
+    """Return the page of a module: its docstring, those of what it defines, and its source."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    lines = [f"# {name}", "", shown(ast.get_docstring(tree)), ""]
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+            lines += definition(node, "##")
+            methods = node.body if isinstance(node, ast.ClassDef) else []
+            for method in methods:
+                if isinstance(method, ast.FunctionDef) and not method.name.startswith("_"):
+                    lines += definition(method, "###")
+    source = Path(os.path.relpath(path, ROOT / "docs" / "api")).as_posix()
+    return "\n".join([*lines, "## Source", "", f"```{{literalinclude}} {source}", ":language: python", "```", ""])
+
+
+def definition(node: ast.FunctionDef | ast.ClassDef, level: str) -> list[str]:
+    """Return the heading, the signature and the docstring of a function or a class."""
+    head = ast.unparse(ast.copy_location(without_body(node), node)).removesuffix("\n    ...")
+    return [f"{level} {node.name}", "", "```python", head, "```", "", shown(ast.get_docstring(node)), ""]
+
+
+def without_body(node: ast.FunctionDef | ast.ClassDef) -> ast.stmt:
+    """Return a definition of which nothing but its first line is left."""
+    dots: list[ast.stmt] = [ast.Expr(ast.Constant(...))]
+    if isinstance(node, ast.ClassDef):
+        return ast.ClassDef(node.name, node.bases, node.keywords, dots, node.decorator_list)
+    return ast.FunctionDef(node.name, node.args, dots, node.decorator_list, node.returns)
+
+
+def shown(docstring: str | None) -> str:
+    """Return a docstring as Markdown: examples and formulas in fences."""
+    parts = []
+    for part in re.split(r"\n\n", docstring or ""):
+        if part.startswith(">>>"):
+            parts.append(f"```pycon\n{part}\n```")
+        elif part.startswith("    "):
+            parts.append(part)  # a formula
+        else:
+            pieces = re.split(r"(`[^`]*`)", part)
+            pieces[::2] = [piece.replace("<", "&lt;").replace("$", "&#36;") for piece in pieces[::2]]
+            parts.append("".join(pieces))
+    return "\n\n".join(parts)
