@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from numpygpt.arrays import Ids
 from numpygpt.beam_search import Beams
 from numpygpt.engine import KVCache, generate, gpt2
 from numpygpt.half_blocks import blocks, enlarged
@@ -32,6 +33,7 @@ from numpygpt.pretrained import GPT2
 from numpygpt.sampling import Sampling
 
 MODEL = "emoji"  # the one to use where none is named, once it comes along
+DRAWN_AT = 1.0  # temperature, if nothing else is said
 TRAIN = "python -m numpygpt.train --task pictures tutorials/digits_8x8.npz --out digits"
 WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 
@@ -49,7 +51,7 @@ def draw(
     *,
     style: str | None = None,
     seed: int | None = 0,
-    temperature: float = 1.0,
+    temperature: float = DRAWN_AT,
 ) -> Pixels:
     """Draw what a caption names: -> [height, width, channels], from 0 (black) to 255 (white).
 
@@ -62,7 +64,7 @@ def draw(
         raise ValueError(f"the model knows no style {style!r}: it has {', '.join(filter(None, styles)) or 'only one'}")
     words = find(caption, model.codebook)
     prompt = draw_prompt(words, model.model.tokenizer, styles[0] if style is None else style)
-    return model.codebook.decode(np.array(_codes(model, prompt, model.codebook.n_patches, seed, temperature)))
+    return model.codebook.decode(draw_codes(model, [prompt], model.codebook.n_patches, seed, temperature)[0])
 
 
 def read(picture: str | os.PathLike[str] | Pixels, model: str | Painter = MODEL) -> str:
@@ -103,7 +105,7 @@ def complete(
     model: str | Painter = MODEL,
     *,
     seed: int | None = 0,
-    temperature: float = 1.0,
+    temperature: float = DRAWN_AT,
 ) -> Pixels:
     """Keep the upper half of a picture, and draw the lower one anew: -> [height, width, channels].
 
@@ -120,7 +122,7 @@ def complete(
             codes += given[part[0] : part[-1] + 1]
         else:
             prompt = [tokenizer.eot_id, tokenizer.special_tokens[PICTURE], *code_ids(codes, tokenizer)]
-            codes += _codes(model, prompt, len(part), rng, temperature)
+            codes += draw_codes(model, [prompt], len(part), rng, temperature)[0].tolist()
     return codebook.decode(np.array(codes))
 
 
@@ -180,18 +182,21 @@ def find(caption: str, codebook: Codebook) -> str:
     return WORD.sub(lambda word: known[word[0]], asked)
 
 
-def _codes(
-    model: Painter, prompt: Sequence[int], n: int, seed: int | np.random.Generator | None, temperature: float
-) -> list[int]:
-    """Continue a prompt with `n` codes, and nothing else."""
+def draw_codes(
+    model: Painter, prompts: Sequence[Sequence[int]], n: int, seed: int | np.random.Generator | None, temperature: float
+) -> Ids:
+    """Continue prompts with `n` codes each, and nothing else: -> [n_prompts, n].
+
+    Raises ValueError where they do not fit behind a prompt.
+    """
     gpt = model.model
     [first] = code_ids([0], gpt.tokenizer)
-    if len(prompt) + n > gpt.config.n_ctx:
+    if max(map(len, prompts)) + n > gpt.config.n_ctx:
         raise ValueError(
             f"the caption has too many words: the picture does not fit behind it ({gpt.config.n_ctx} tokens)"
         )
-    *_, [drawn] = generate(
-        [prompt],
+    *_, drawn = generate(
+        prompts,
         gpt.params,
         gpt.config,
         max_new_tokens=n,
@@ -200,7 +205,7 @@ def _codes(
         n_vocab=first + len(model.codebook.centers),
         seed=seed,
     )
-    return [token_id - first for token_id in drawn.ids]
+    return np.array([each.ids for each in drawn]) - first
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -228,7 +233,11 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("-o", "--out", metavar="FILE", help="write the picture to a PNG file, instead of showing it")
     parser.add_argument("--seed", type=number(int, 0), metavar="N", help="for the same drawing each time")
     parser.add_argument(
-        "--temperature", type=number(float, 0), default=1.0, metavar="X", help="0: the likeliest patches (default: 1)"
+        "--temperature",
+        type=number(float, 0),
+        default=DRAWN_AT,
+        metavar="X",
+        help="0: the likeliest patches (default: %(default)g)",
     )
     parser.add_argument("--top", type=number(int, 1), default=1, metavar="N", help="with --read: the N likeliest names")
     options = parser.parse_args(argv)

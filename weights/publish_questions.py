@@ -13,6 +13,7 @@ import hashlib
 import json
 import sys
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from numpygpt.engine import Tokenizer
 from numpygpt.files import atomic_write
 from numpygpt.models import checkpoint
 from numpygpt.safetensors import save_file
-from numpygpt.train.config import QuestionsConfig, flag
+from numpygpt.train.config import QuestionsConfig, TrainingConfig, flag
 from numpygpt.train.loop import read_state
 from numpygpt.train.questions import open_again, score
 from numpygpt.train.stories import n_questions
@@ -37,6 +38,8 @@ ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "weights" / "questions"
 LARGEST_FILE = 12_000_000  # bytes, of the weights
 N_EACH = 50  # questions of each task whose probabilities are looked at
+RUNS = "runs.json"  # what the published model came from, for the run that goes on from it
+BABI = "corpus/questions/babi/en-10k"
 TRIALS = ROOT / "weights" / "questions_trials.json"
 REFERENCE = [
     ("Mary went to the kitchen. John took the milk.", "Where is Mary?"),
@@ -87,16 +90,43 @@ def trials_table() -> str:
     return "\n".join(lines)
 
 
-def command(options: QuestionsConfig, name: str) -> str:
-    """Return the command that trains it again."""
-    words = ["python -m numpygpt.train --task questions corpus/questions/babi/en-10k/*_train*.txt.gz"]
-    words.append(f"--out checkpoints/{name}")
-    default = QuestionsConfig()
+def command(options: TrainingConfig, what: str, name: str) -> str:
+    """Return the command that trains it again, of `what`, a task and its files."""
+    words = [f"python -m numpygpt.train --task {what}", f"--out checkpoints/{name}"]
+    default = type(options)()
     for option, value in vars(options).items():
         if value != getattr(default, option) and option not in ("hours", "threads"):
             words.append(flag(option) if value is True else f"{flag(option)} {value}")
     filled = textwrap.fill(" ".join(words), 112, subsequent_indent="    ", break_on_hyphens=False)
     return textwrap.indent(filled.replace("\n", " \\\n"), "    ")
+
+
+def commands(options: QuestionsConfig) -> str:
+    """Return the commands that train and publish it again."""
+    train = command(options, f"questions {BABI}/*_train*.txt.gz", FOLDER.name)
+    return f"{train}\n    python weights/publish_questions.py checkpoints/{FOLDER.name} {BABI}"
+
+
+def runs_table(runs: Sequence[dict[str, Any]]) -> str:
+    """Return what each run was asked to do, and what it did."""
+    lines = ["| run | began as | steps | learning rate up to | tokens of answers | hours |"]
+    lines.append("| ---: | --- | ---: | ---: | ---: | ---: |")
+    for number, run in enumerate(runs, 1):
+        options, tokens = run["options"], run["history"][-1]["tokens"]
+        began = options["init"] if number == 1 else f"run {number - 1}, as it was published"
+        steps = f"{run['steps']:,} of {options['steps']:,}"
+        lines.append(f"| {number} | {began} | {steps} | {options['lr']:g} | {tokens:,} | {run['hours']:.1f} |")
+    return "\n".join(lines)
+
+
+def curve(runs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the points of the curves of runs, one behind the other."""
+    rows: list[dict[str, Any]] = []
+    for run in runs:
+        steps, tokens = (rows[-1]["step"], rows[-1]["tokens"]) if rows else (0, 0)
+        new = run["history"][1:] if rows else run["history"]  # it begins where the last one ended
+        rows += [{**row, "step": row["step"] + steps, "tokens": row["tokens"] + tokens} for row in new]
+    return rows
 
 
 def write_reference() -> None:
@@ -123,14 +153,20 @@ def write_reference() -> None:
 def publish(folder: Path, corpus: Path) -> None:
     """Write `weights/questions/` from a run."""
     state = read_state(folder / "training")
-    options, history = QuestionsConfig(**state["options"]), state["history"]
+    options = QuestionsConfig(**state["options"])
     config, params, tokenizer = checkpoint.load(folder, tokenizer_class=Tokenizer)
     assert tokenizer is not None
     checkpoint.save(FOLDER, config, params, tokenizer, dtype=np.float16, overwrite=True)
     size = (FOLDER / "model.safetensors").stat().st_size
     if size > LARGEST_FILE:
         sys.exit(f"the weights take {size} bytes; at most {LARGEST_FILE} may be published")
-    rows = [{**row, "step": int(row["step"]), "tokens": int(row["tokens"])} for row in history]
+    earlier = json.loads((FOLDER / RUNS).read_text(encoding="utf-8")) if options.init == FOLDER.name else []
+    history = [{**row, "step": int(row["step"]), "tokens": int(row["tokens"])} for row in state["history"]]
+    hours = round(state["seconds"] / 3600, 2)
+    runs = [*earlier, {"options": vars(options), "steps": state["step"], "hours": hours, "history": history}]
+    with atomic_write(FOLDER / RUNS) as file:
+        file.write(json.dumps(runs, indent=1).encode() + b"\n")
+    rows = curve(runs)
     write_curve(rows, FOLDER / "loss.csv")
     draw_curve(rows, FOLDER / "loss.png")
     model = GPT2.from_pretrained(FOLDER)
@@ -147,11 +183,11 @@ def publish(folder: Path, corpus: Path) -> None:
         n_params=sum(tensor.size for tensor in flatten(params).values()),
         size=size,
         old_n_ctx=GPT2.from_pretrained("stories").config.n_ctx,
-        steps=state["step"],
-        planned=options.steps,
+        n_steps=sum(run["steps"] for run in runs),
         n_answer=rows[-1]["tokens"],
-        hours=state["seconds"] / 3600,
+        hours=sum(run["hours"] for run in runs),
         threads=options.threads,
+        runs=runs_table(runs),
         loss=nats / n_tokens,
         right=100 * n_right / n_questions(task.held_out),
         n_held_out=n_questions(task.held_out),
@@ -165,9 +201,7 @@ def publish(folder: Path, corpus: Path) -> None:
         unsure=UNSURE,
         **{f"why_{number}": measured["supported"][number] for number in (1, 2, 3)},
         batch_tokens=options.batch_tokens,
-        lr=options.lr,
-        command=command(options, folder.name),
-        name=folder.name,
+        commands="\n".join(commands(QuestionsConfig(**run["options"])) for run in runs),
         trials=trials_table(),
         n_words=n_words,
     )

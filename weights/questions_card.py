@@ -20,8 +20,8 @@ NumPy on a CPU. The model is GPT-2 as it is; only the tokens, and where the loss
 | weights | float16, {size:,} bytes |
 | began as | [`stories`](../stories/README.md): its layers, and for every word the mean embedding of its tokens there; \
 positions beyond its {old_n_ctx} begin as copies of the first ones |
-| trained | {steps:,} of {planned:,} steps, {n_answer:,} tokens of answers learned, {hours:.1f} hours, \
-{threads} threads of a shared CPU |
+| trained | {n_steps:,} steps, {n_answer:,} tokens of answers learned, {hours:.1f} hours, {threads} threads of a \
+shared CPU |
 | validation loss | {loss:.4f} nats per token of the answers, {right:.1f}% of {n_held_out} held-out questions right |
 
 ![Training and validation loss of the answers against the answers' tokens seen](loss.png)
@@ -67,11 +67,15 @@ corpus/questions/babi/en-10k` measures them again.
 The training parts of the 20 bAbI tasks, version 1.2, English, 10,000 questions each (Weston et al. 2015, "Towards
 AI-complete question answering", arXiv:1502.05698), CC BY 3.0, Facebook, Inc.; task 3 as said above. Every 100th story
 was held out. Stories came with all of their questions in half of the cases and with some of them in the other half, in
-batches of like length of about {batch_tokens:,} tokens, the loss on the answers alone; learning rate up to {lr:g}, down
-along half a cosine that would reach 0 after {planned:,} steps. With the corpus in `corpus/`, this trains it again:
+batches of like length of about {batch_tokens:,} tokens, the loss on the answers alone. The learning rate went down
+along half a cosine that reaches 0 after all planned steps; a run that went on from another began with new moments of
+its optimizer.
 
-{command}
-    python weights/publish_questions.py checkpoints/{name} corpus/questions/babi/en-10k
+{runs}
+
+With the corpus in `corpus/`, this trains it again:
+
+{commands}
 
 ## Why this way
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from numpygpt import backward
-from numpygpt.arrays import Ids, Params
+from numpygpt.arrays import Ids, Params, flatten, unflatten
 from numpygpt.config import GPT2Config, initialize
 from numpygpt.engine import Tokenizer, generate, gpt2
 from numpygpt.engine.threads import parallel_map
@@ -25,6 +25,7 @@ from numpygpt.loss import cross_entropy
 from numpygpt.models import checkpoint
 from numpygpt.models.tokenizer_files import load_tokenizer, save_tokenizer
 from numpygpt.pictures import (
+    PICTURE,
     Codebook,
     code_ids,
     draw_prompt,
@@ -43,6 +44,7 @@ FILES = ("train.safetensors", "validation.safetensors")
 SHAPE = {"n_layer": 4, "n_head": 4, "n_embd": 128}
 VOCABULARY = 2048  # tokens of text at most, if nothing else is said
 PATCHES_COUNT = 0.25  # share of the rows from a picture to its caption in which the picture counts too
+NAME_WEIGHT = 8  # of the name that a drawing is read as: its few tokens are else lost among the picture's many
 WORD_DROPOUT = 0.5  # share of the scenes whose first word is any one, so that the second is not inferred from it
 SAMPLED = 100_000  # patches that the codebook is made from
 N_SCENES = 400  # that an evaluation reads of each kind
@@ -74,11 +76,11 @@ class Pictures:
         """
         rng = np.random.default_rng([self.options.seed, 0, step])
         n_read = self.options.batch_size // 2
-        are_scenes = len(self.album.pairs) > 0  # single drawings are drawn where they stand
+        are_scenes = self.are_scenes
         drawn = draw_rows(self.album, self.options.batch_size - n_read, rng, is_shifted=are_scenes)
         read = draw_rows(self.album, n_read, rng, is_shifted=True)
         rows = [self.drawing(drawn, row) for row in range(len(drawn))]
-        counts = rng.random(n_read) < PATCHES_COUNT
+        counts = rng.random(n_read) < (PATCHES_COUNT if are_scenes else 0)
         ids, targets = make_batch(rows + [self.reading(read, row, bool(counts[row])) for row in range(n_read)])
         if are_scenes and (words := self.digit_ids):
             is_other = rng.random(n_read) < WORD_DROPOUT
@@ -86,6 +88,11 @@ class Pictures:
             place = self.codebook.n_patches + 3  # of the first word
             ids[-n_read:, place] = np.where(is_other, other, ids[-n_read:, place])
         return ids, targets
+
+    @property
+    def are_scenes(self) -> bool:
+        """Whether two digits stand side by side; single drawings are drawn where they stand, and their names weigh."""
+        return len(self.album.pairs) > 0
 
     @property
     def digit_ids(self) -> list[int]:
@@ -106,10 +113,20 @@ class Pictures:
         return [*prompt, *caption, self.tokenizer.eot_id], 2 if picture_counts else len(prompt)
 
     def gradients(self, params: Params, batch: tuple[Ids, ...], drop: backward.Dropout) -> tuple[float, Params, int]:
-        """Return the summed loss of some rows, its gradients, and how many targets counted."""
+        """Return the summed loss of some rows, its gradients, and how many targets counted, a name's several times."""
         ids, targets = batch
+        is_read = ids[:, 1] == self.tokenizer.special_tokens[PICTURE]
+        if not self.are_scenes and 0 < np.count_nonzero(is_read) < len(ids):
+            read, drawn = (self.gradients(params, (ids[rows], targets[rows]), drop) for rows in (is_read, ~is_read))
+            others = flatten(drawn[1])
+            total = {name: gradient + others[name] for name, gradient in flatten(read[1]).items()}
+            return read[0] + drawn[0], unflatten(total), read[2] + drawn[2]
         loss, tree = backward.gpt2(ids, targets, params, self.config, drop=drop, n_targets=1)
-        return loss, tree, int(np.count_nonzero(targets >= 0))
+        n_targets = int(np.count_nonzero(targets >= 0))
+        if self.are_scenes or not is_read.any():
+            return loss, tree, n_targets
+        weighted = {name: NAME_WEIGHT * gradient for name, gradient in flatten(tree).items()}
+        return NAME_WEIGHT * loss, unflatten(weighted), NAME_WEIGHT * n_targets
 
     def evaluate(self, params: Params, step: int) -> dict[str, float]:
         """Measure the loss of held-out pictures in both directions, and how many are read right."""

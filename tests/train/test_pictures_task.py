@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from painters import STYLES, file_of_digits, files_of_drawings
 
-from numpygpt import gpt2
+from numpygpt import backward, gpt2
 from numpygpt.arrays import flatten
 from numpygpt.draw import complete, draw, load, read
 from numpygpt.engine import Tokenizer
 from numpygpt.loss import cross_entropy
 from numpygpt.models import checkpoint
-from numpygpt.pictures import Codebook, load_codebook
+from numpygpt.pictures import PICTURE, Codebook, load_codebook
 from numpygpt.train import pictures
 from numpygpt.train.config import PicturesConfig
 from numpygpt.train.drawings import read_parts
@@ -73,6 +73,28 @@ def test_a_run_leaves_a_model_that_draws_and_reads(
     assert "90 pictures to learn from, 30 held out, 8 x 4 pixels as 8 of 6 codes" in " ".join(lines)
     assert lines[-1].startswith(f'  python -m numpygpt.draw --model {tmp_path / "out"} "')
     assert "bits per byte" not in lines[-2]
+
+
+def test_the_few_tokens_of_a_drawings_name_weigh_more(
+    drawings: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = begin(drawings, tmp_path / "out", TINY, lambda: None)
+    params, batch, drop = task.initialize(), task.draw(0), backward.Dropout(0, np.random.default_rng(0))
+
+    def gradients(weight: int) -> tuple[float, dict[str, Any], int]:
+        monkeypatch.setattr(pictures, "NAME_WEIGHT", weight)
+        loss, tree, n_targets = task.gradients(params, batch, drop)
+        return loss, flatten(tree), n_targets
+
+    (once, first, n_once), (more, second, n_more), (most, third, n_most) = map(gradients, (1, 2, 8))
+    plain, _ = backward.gpt2(*batch, params, task.config, drop=drop, n_targets=1)
+    assert once == pytest.approx(plain, rel=1e-5)
+    names, counted = batch[0][:, 1] == task.tokenizer.special_tokens[PICTURE], batch[1] >= 0
+    assert (n_once, n_more - n_once) == (counted.sum(), counted[names].sum())
+    assert most - once == pytest.approx(7 * (more - once), rel=1e-4)
+    assert n_most - n_once == 7 * (n_more - n_once)
+    for name in first:
+        np.testing.assert_allclose(third[name] - first[name], 7 * (second[name] - first[name]), rtol=1e-2, atol=1e-3)
 
 
 @pytest.mark.parametrize("kind", ["digits", "drawings"])
