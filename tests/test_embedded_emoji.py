@@ -68,7 +68,7 @@ def test_the_folder_opens_in_transformers_and_computes_the_same(painter: Painter
 @pytest.mark.parametrize("style", STYLES)
 def test_every_style_is_drawn_in_colour(painter: Painter, style: str) -> None:
     image = draw("cat face", painter, style=style, seed=1)
-    assert (image.shape, image.dtype) == ((32, 32, 3), np.uint8)
+    assert image.shape == (32, 32, 3)
     assert image.std() > 10
 
 
