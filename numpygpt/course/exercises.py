@@ -82,7 +82,7 @@ _PLAN = """
 
 NAMED = {  # by a page's number: the exercises that the page names at its end
     1: ("join", "encode", "train"),
-    2: ("token_embedding", "sinusoidal_encoding"),
+    2: ("token_embedding", "positional_embedding"),
     3: ("softmax", "attention", "multi_head_attention"),
     4: ("layer_norm", "gelu", "transformer_block"),
     5: ("gpt2",),
@@ -100,12 +100,12 @@ def section(page: int) -> str:
     names = NAMED[page]
     others = [name for name, exercise in EXERCISES.items() if exercise.page == page and name not in names]
     listed = ", ".join(f"`{name}`" for name in names)
-    more = (
-        f"\nThe page has {len(others)} more: `python -m numpygpt.course status my-gpt2` names them." if others else ""
-    )
+    functions = "function" if len(others) == 1 else "functions"
+    more = f" and {len(others)} more {functions} of this page" if others else ""
     return (
         "## Write it yourself\n\n"
-        f"In [the course](../README.md), as empty functions to fill in:\n{listed}.{more}\n\n"
+        f"[The course](README.md#the-course) has empty versions of {listed}{more}:\n"
+        "fill them in, and let `check` test them.\n\n"
         "```text\npython -m numpygpt.course start my-gpt2\n"
         f"python -m numpygpt.course check my-gpt2 {' '.join(names)}\n```\n"
     )
