@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import time
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -105,9 +106,13 @@ def check(exercise: Exercise, implementation: Any, folder: Path) -> Result:
     return result
 
 
+@cache
+def _expected(exercise: Exercise) -> list[Outcome]:
+    return [outcome(exercise.name, exercise.book(), one) for one in cases(exercise.name)]
+
+
 def _stages(exercise: Exercise, implementation: Any, folder: Path, result: Result) -> str:
-    name, book, inputs = exercise.name, exercise.book(), cases(exercise.name)
-    expected = [outcome(name, book, one) for one in inputs]
+    name, inputs, expected = exercise.name, cases(exercise.name), _expected(exercise)
     got: list[Outcome] = []
     for i, (one, right) in enumerate(zip(inputs, expected, strict=True)):
         got.append(outcome(name, implementation, one))
@@ -143,7 +148,7 @@ def _example(exercise: Exercise, implementation: Any, folder: Path) -> None:
         except Exception as error:
             raise Wrong(2, "the docstring's example:\n" + own_lines(error, folder)) from None
     for (source, right), (_, mine) in zip(expected, got, strict=False):
-        if wrong := difference(right, mine, 2e-3):
+        if right is not None and (wrong := difference(right, mine, 2e-3)):  # what returns nothing may return something
             raise Wrong(2, f"{source}\n{wrong}")
     if len(expected) != len(got):
         raise Wrong(2, f"the docstring's example makes {len(expected)} results, here {len(got)}")
