@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 FAR_BELOW = -1e4  # scores from here down are all "hidden", whatever number hides them: exp of it is 0
-LONGEST = 5000  # items taken from a generator
+LONGEST = 500  # items taken from a generator: more than any right one has, and an endless one stops here
 
 
 def settled(value: Any) -> Any:

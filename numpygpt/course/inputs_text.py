@@ -151,12 +151,14 @@ def _generate(rng: Any) -> list[Case]:
         {"max_new_tokens": 20, "n_ctx": 100, "eos_token_id": 0},
         {"max_new_tokens": 12, "n_ctx": 100, "sampling": Sampling(temperature=0.7), "seed": 3},
         {"max_new_tokens": 12, "n_ctx": 100, "sampling": Sampling(repetition_penalty=2.0)},
+        {"max_new_tokens": 3, "n_ctx": 2},
     ]
     return [case([3, 4, 5], _count_on, **loop) for loop in loops]
 
 
 def _completions(rng: Any) -> list[Case]:
-    return [case("Once upon a time", 6), case("The cat", 3), case("happily ever", 9), case("The cat", 9, n_ctx=5)]
+    ends = [case("happily ever", 9, n_ctx=20), case("The cat", 9, n_ctx=5)]  # by the model's choice, by its window
+    return [case("Once upon a time", 6), case("The cat", 3, n_ctx=9), *ends]
 
 
 def complete_with_stories(complete: Any, prompt: str, n: int, n_ctx: int | None = None) -> Any:

@@ -36,7 +36,8 @@ def result_of(name: str, implementation: Any) -> Result:
 
 
 @pytest.mark.parametrize("name", EXERCISES)
-def test_the_book_passes(name: str) -> None:
+def test_the_book_passes(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(real, "SECONDS", 600.0)  # however busy the machine is
     result = result_of(name, find(name).book())
     assert result.passed, result.text()
     assert result.remarks == []
