@@ -17,6 +17,7 @@ from numpygpt.course.exercises import EXERCISES, Exercise, find
 from numpygpt.course.learner import definition, is_written
 from numpygpt.course.progress import Progress, table
 from numpygpt.course.run import TIME_LIMIT, check_in_process
+from numpygpt.course.stages import Result
 from numpygpt.course.stubs import course_files, stub_file
 from numpygpt.files import atomic_write
 
@@ -85,12 +86,15 @@ def check(folder: Path, names: list[str], limit: float, as_json: bool) -> int:
     asked = [find(name) for name in names]
     exercises = asked or [e for e in EXERCISES.values() if is_written(folder, e)]
     if not exercises:
+        if as_json:
+            print("[]")
+            return FAILURE
         first = next(iter(EXERCISES.values()))
         print(f"nothing is written yet: begin with {first.name} in {first.file}, page {first.page} of the tutorials")
         return FAILURE
     progress, results = Progress(folder), []
     for exercise in exercises:
-        result = check_in_process(folder, exercise.name, limit)
+        result = check_in_process(folder, exercise.name, limit, quiet=as_json)
         progress.note(result)
         results.append(result)
         if not as_json:
@@ -99,12 +103,16 @@ def check(folder: Path, names: list[str], limit: float, as_json: bool) -> int:
                 print(f"    more: python -m numpygpt.course hint {folder} {exercise.name}")
     progress.save()
     if as_json:
-        print(json.dumps([result.as_dict() for result in results], indent=1, ensure_ascii=False))
+        print(json.dumps([_record(result) for result in results], indent=1))
     elif len(results) > 1:
         print(f"{sum(result.passed for result in results)} of {len(results)} passed")
     if not as_json and all(result.passed for result in results) and len(results) == len(EXERCISES):
         print(f'All is green: python {folder / "main.py"} "Once upon a time" is a GPT-2 that you wrote.')
     return 0 if all(result.passed for result in results) else FAILURE
+
+
+def _record(result: Result) -> dict[str, Any]:
+    return {"name": result.name, "passed": result.passed, "hint": (*result.hints, "")[0], **result.as_dict()}
 
 
 def status(folder: Path, as_json: bool) -> int:
@@ -220,7 +228,8 @@ def _parser() -> Parser:
         elif name in ("hint", "show", "reset"):
             command.add_argument("name", metavar="NAME")
         if name in ("check", "status"):
-            command.add_argument("--json", action="store_true", help="the same for programs")
+            more = "; what your code prints goes to standard error" if name == "check" else ""
+            command.add_argument("--json", action="store_true", help=f"the same for programs{more}")
         if name in ("check", "hint"):
             help_text = f"seconds for one exercise (default: {TIME_LIMIT:.0f})"
             command.add_argument("--time-limit", type=number(float, 0, above=True), default=TIME_LIMIT, help=help_text)

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-FAR_BELOW = -1e8  # scores from here down are all "hidden", whatever number hides them
-LONGEST = 5000  # items taken from a generator
+FAR_BELOW = -1e4  # scores from here down are all "hidden", whatever number hides them: exp of it is 0
+LONGEST = 500  # items taken from a generator: more than any right one has, and an endless one stops here
 
 
 def settled(value: Any) -> Any:
@@ -39,7 +39,10 @@ def form_difference(expected: Any, got: Any, where: str = "") -> str | None:
             return f"expected a dict with the keys {list(expected)}{place}, got {keys}"
         return _first(form_difference(expected[key], got[key], f"{where}{key!r}") for key in expected)
     if isinstance(expected, (list, tuple)) and not _is_numbers(expected):
-        if not isinstance(got, (list, tuple)):
+        is_row = (
+            isinstance(got, np.ndarray) and got.ndim and (isinstance(expected, tuple) or not (expected or len(got)))
+        )
+        if not isinstance(got, (list, tuple)) and not is_row:  # an array of results unpacks as a tuple does
             kind = type(expected).__name__
             return f"expected a {kind} of {len(expected)} items{place}, got {_kind(got)}"
         if isinstance(expected, tuple) and len(expected) != len(got):
@@ -54,7 +57,8 @@ def form_difference(expected: Any, got: Any, where: str = "") -> str | None:
 def _array_form(expected: Any, got: Any, place: str) -> str | None:
     is_array = isinstance(got, (np.ndarray, np.generic))
     if isinstance(expected, np.ndarray) and not is_array and (expected.ndim or not isinstance(got, (int, float))):
-        return f"expected an array of shape {expected.shape}{place}, got {_kind(got)}"
+        advice = ": np.array makes one of it" if isinstance(got, (list, tuple)) else ""
+        return f"expected an array of shape {expected.shape}{place}, got {_kind(got)}{advice}"
     try:
         e, g = np.asarray(expected), np.asarray(got)
     except ValueError:
@@ -65,8 +69,10 @@ def _array_form(expected: Any, got: Any, place: str) -> str | None:
         return f"expected numbers{place}, got {_kind(got)}"
     if e.shape != g.shape:
         return f"expected the shape {e.shape}{place}, got {g.shape}"
+    if e.dtype.kind == "f" and g.dtype.kind in "iu":  # whole numbers will do where the right ones are whole
+        return None if close(e, g, 1e-4) else f"expected floats{place}, got {g.dtype}: numbers are cut off"
     if e.dtype.kind == "f" and g.dtype.kind != "f":
-        return f"expected floats{place}, got {g.dtype}: numbers are cut off"
+        return f"expected floats{place}, got {g.dtype}"
     if e.dtype.kind in "iu" and g.dtype.kind not in "iu":
         return f"expected integers{place}, got {g.dtype}"
     return None

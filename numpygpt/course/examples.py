@@ -25,6 +25,7 @@ OWN = {  # where the book's docstring has no example
     "np.zeros(2)} for name in ('ln_1', 'ln_2')}, attn={'c_attn': {'weight': np.ones((2, 6)), 'bias': np.ones(6)}, "
     "'c_proj': {'weight': np.eye(2), 'bias': np.zeros(2)}}, mlp={'c_fc': {'weight': np.eye(2), 'bias': np.zeros(2)}, "
     "'c_proj': {'weight': np.eye(2), 'bias': np.zeros(2)}}, n_head=1).round(3)",
+    "sample": "sample(np.array([[-99.0, 2.0, -99.0], [-99.0, -99.0, 0.0]]), np.random.default_rng(0))",
     "apply_temperature": "apply_temperature(np.array([1.0, 2.0]), 0.5)",
     "loss": "TextLoss(nats=6.0, n_tokens=4, n_bytes=9).loss",
     "perplexity": "round(TextLoss(nats=6.0, n_tokens=4, n_bytes=9).perplexity, 3)",
@@ -75,6 +76,9 @@ def outcomes(exercise: Exercise, implementation: Any) -> list[tuple[str, Any]]:
     printed: list[Any] = []
     namespace = dict(vars(exercise.book_module())) | {"np": np, "math": math, exercise.owner: implementation}
     namespace["print"] = lambda *args: printed.extend(args)
+    namespace["round"] = lambda x, digits=None: (
+        np.round(x, digits or 0) if isinstance(x, np.ndarray) else round(x, digits)
+    )
     seen: list[tuple[str, Any]] = []
     for example in _examples(exercise):
         try:

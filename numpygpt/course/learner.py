@@ -83,6 +83,14 @@ def load(folder: Path, exercise: Exercise, *, own: bool) -> Any:
     return implementation
 
 
+def class_with(exercise: Exercise, method: Any) -> type:
+    """Return a class like the book's but for one method, a property where the book's is one."""
+    book = exercise.book()
+    kind = type(vars(book)[exercise.method])
+    own = kind(method) if kind in (property, classmethod, staticmethod) and not isinstance(method, kind) else method
+    return type(exercise.owner, (book,), {exercise.method: own})
+
+
 def with_book_methods(cls: type, exercise: Exercise) -> type:
     """Return the learner's class with one method of their own, and the book's where the others are exercises too."""
     book = exercise.book()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from numpygpt.course.exercises import EXERCISES, Exercise, find
-from numpygpt.course.learner import with_book_methods
+from numpygpt.course.learner import class_with, with_book_methods
 from numpygpt.course.stages import check as check_stages
 
 
@@ -36,7 +36,7 @@ def check(function: Callable[..., Any] | type, name: str | None = None) -> bool:
     implementation: Any = function
     if exercise.method:
         own = vars(function)[exercise.method] if isinstance(function, type) else function
-        implementation = type(exercise.owner, (exercise.book(),), {exercise.method: own})
+        implementation = class_with(exercise, own)
     return _one(exercise, implementation)
 
 

@@ -19,6 +19,7 @@ from numpygpt.tokenizer import Tokenizer
 PROMPT = "Once upon a time there was a"
 SECONDS = 2.0  # after which a text in the making is long enough
 NEW_TOKENS = 16
+SAMPLED_TOKENS = 12
 CUT = "right but slow: it was waited for, and the text is cut after new token {}"
 
 
@@ -134,14 +135,16 @@ def _loss(exercise: Exercise, implementation: Any, remarks: list[str]) -> str:
 def _sampled(exercise: Exercise, implementation: Any, remarks: list[str]) -> str:
     config, params, tokenizer = _stories()
     prompt = tokenizer.encode(PROMPT)
+    sampling = book("sampling").Sampling(temperature=0.8, top_k=20, top_p=0.9, repetition_penalty=1.2)
+
+    def model(ids: list[int]) -> Any:
+        return book("gpt2").gpt2(ids, **params, n_head=config.n_head)
+
+    def is_likely(ids: list[int], next_id: int) -> bool:
+        return bool(sampling.filter(model(ids)[-1:], [ids])[0, next_id] > -np.inf)
 
     def write(seconds: float = np.inf) -> list[int]:
-        sampling = book("sampling").Sampling(temperature=0.8, top_k=20, top_p=0.9, repetition_penalty=1.2)
-
-        def model(ids: list[int]) -> Any:
-            return book("gpt2").gpt2(ids, **params, n_head=config.n_head)
-
-        options = {"max_new_tokens": 12, "n_ctx": config.n_ctx, "sampling": sampling, "seed": 1}
+        options = {"max_new_tokens": SAMPLED_TOKENS, "n_ctx": config.n_ctx, "sampling": sampling, "seed": 1}
         start, new = time.perf_counter(), []
         for token_id in book("generate").generate(prompt, model, **options):
             new.append(token_id)
@@ -154,7 +157,10 @@ def _sampled(exercise: Exercise, implementation: Any, remarks: list[str]) -> str
         got = write(SECONDS)
     if len(got) < len(expected):
         remarks.append(CUT.format(len(got)))
-    if expected[: len(got)] != got or not got:
+    other_draws = exercise.name == "sample" and expected[: len(got)] != got
+    if other_draws and all(is_likely([*prompt, *got[:i]], next_id) for i, next_id in enumerate(got)):
+        remarks.append("other tokens than the reference draws from this seed, and right as well")
+    elif expected[: len(got)] != got or not got:
         raise DiffersError(f"expected the text {tokenizer.decode(expected)!r}, got {tokenizer.decode(got)!r}")
     return f'with your {exercise.name}, by chance: "{PROMPT}{tokenizer.decode(got)}"'
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import time
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -105,9 +106,19 @@ def check(exercise: Exercise, implementation: Any, folder: Path) -> Result:
     return result
 
 
+@cache
+def _outcomes(exercise: Exercise, implementation: Any) -> list[Outcome]:
+    """Call the book's function, or a mistake, with every input; the learner's may not be the same twice."""
+    return [outcome(exercise.name, implementation, one) for one in cases(exercise.name)]
+
+
+@cache
+def _example_of_the_book(exercise: Exercise) -> list[tuple[str, Any]]:
+    return examples.outcomes(exercise, exercise.book())
+
+
 def _stages(exercise: Exercise, implementation: Any, folder: Path, result: Result) -> str:
-    name, book, inputs = exercise.name, exercise.book(), cases(exercise.name)
-    expected = [outcome(name, book, one) for one in inputs]
+    name, inputs, expected = exercise.name, cases(exercise.name), _outcomes(exercise, exercise.book())
     got: list[Outcome] = []
     for i, (one, right) in enumerate(zip(inputs, expected, strict=True)):
         got.append(outcome(name, implementation, one))
@@ -137,13 +148,13 @@ def _stages(exercise: Exercise, implementation: Any, folder: Path, result: Resul
 
 def _example(exercise: Exercise, implementation: Any, folder: Path) -> None:
     with np.errstate(all="ignore"):
-        expected = examples.outcomes(exercise, exercise.book())
+        expected = _example_of_the_book(exercise)
         try:
             got = examples.outcomes(exercise, implementation)
         except Exception as error:
             raise Wrong(2, "the docstring's example:\n" + own_lines(error, folder)) from None
     for (source, right), (_, mine) in zip(expected, got, strict=False):
-        if wrong := difference(right, mine, 2e-3):
+        if right is not None and (wrong := difference(right, mine, 2e-3)):  # what returns nothing may return something
             raise Wrong(2, f"{source}\n{wrong}")
     if len(expected) != len(got):
         raise Wrong(2, f"the docstring's example makes {len(expected)} results, here {len(got)}")
@@ -178,14 +189,11 @@ def recognize(exercise: Exercise, implementation: Any, result: Result) -> None:
     """Find the known mistake that makes the same of every input, and take its hints."""
     from numpygpt.course.mistakes import mistakes_of
 
-    inputs = cases(exercise.name)
-    mine = [outcome(exercise.name, implementation, one) for one in inputs]
+    mine = [outcome(exercise.name, implementation, one) for one in cases(exercise.name)]
     if all(own.error is not None for own in mine):
         return  # it says itself what is wrong
     for mistake in mistakes_of(exercise.name):
-        if all(
-            alike(outcome(exercise.name, mistake.function, one), own) for one, own in zip(inputs, mine, strict=True)
-        ):
+        if all(map(alike, _outcomes(exercise, mistake.function), mine)):
             result.mistake, result.hints = mistake.name, list(mistake.hints)
             return
 
