@@ -54,7 +54,7 @@ def speaker(*folders: Path) -> Callable[..., str]:
     """
     texts: dict[str, str] = {}
 
-    def say(text: str, **fields: Any) -> str:
+    def say(text: str, /, **fields: Any) -> str:
         if spoken() != "en":
             if not texts:
                 for folder in folders:
