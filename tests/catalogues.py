@@ -34,12 +34,14 @@ def fields(text: str) -> list[str]:
         return []
 
 
-def faults(english: str, chinese: str) -> Iterator[str]:
-    """What is wrong with a translation, as far as that can be seen without reading it."""
+def faults(english: str, chinese: str, *in_chinese: str) -> Iterator[str]:
+    """What is wrong with a translation, as far as that can be seen without reading it; some fields are in Chinese."""
     if sorted(set(fields(english))) != sorted(set(fields(chinese))):
         yield f"other fields: {english!r} -> {chinese!r}"
     if english.endswith((".", "?")) and not chinese.endswith(("。", "？")):
         yield f"another end: {english!r} -> {chinese!r}"
+    for field in in_chinese:
+        chinese = chinese.replace(f"{{{field}}}", "")
     if STUCK.search(chinese):
         yield f"no space between the scripts: {chinese!r}"
     if HALF_WIDTH.search(chinese):
