@@ -10,6 +10,7 @@ import numpy as np
 
 from numpygpt.course.compare import settled
 from numpygpt.course.exercises import Exercise
+from numpygpt.course.say import say
 
 OWN = {  # where the book's docstring has no example
     "decode": "Tokenizer().decode([15496, 11, 995])",
@@ -87,7 +88,7 @@ def outcomes(exercise: Exercise, implementation: Any) -> list[tuple[str, Any]]:
             exec(compile(example.source, "<example>", "exec"), namespace)
         else:
             seen.append((example.source.strip(), settled(eval(code, namespace))))
-    return seen + [("what the example prints", text) for text in printed]
+    return seen + [(say("what the example prints"), text) for text in printed]
 
 
 def examples_text(exercise: Exercise, indent: str) -> str:

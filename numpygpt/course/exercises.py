@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
+from numpygpt.course.say import say
+
 
 @dataclass(frozen=True)
 class Exercise:
@@ -95,6 +97,26 @@ NAMED = {  # by a page's number: the exercises that the page names at its end
 }
 
 
+FILES = {  # by a page's number: the file that explains it
+    1: "01-text-becomes-numbers",
+    2: "02-numbers-become-vectors",
+    3: "03-attention",
+    4: "04-the-rest-of-the-block",
+    5: "05-the-whole-model",
+    6: "06-from-logits-to-text",
+    7: "07-fast-decoding",
+    8: "08-how-good-is-it",
+    9: "09-learning",
+    11: "11-the-original-transformer",
+    12: "12-what-gpt2-is-used-for",
+}
+
+
+def page_file(page: int) -> str:
+    """Return where the page of a number lies, in the language spoken."""
+    return say("tutorials/{name}.md", name=FILES[page])
+
+
 def section(page: int) -> str:
     """Return what the page of a number says of its exercises, as Markdown."""
     names = NAMED[page]
@@ -133,5 +155,5 @@ def find(name: str) -> Exercise:
     Raises ValueError where there is none.
     """
     if name not in EXERCISES:
-        raise ValueError(f"no exercise is called {name!r}; they are {', '.join(EXERCISES)}")
+        raise ValueError(say("no exercise is called {name!r}; they are {all}", name=name, all=", ".join(EXERCISES)))
     return EXERCISES[name]

@@ -10,7 +10,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from numpygpt.course.say import say
 from numpygpt.course.stages import FAILED, Result
+from numpygpt.languages import spoken
 
 TIME_LIMIT = 40.0  # seconds for one exercise: a right but slow loop is waited for, an endless one is stopped
 
@@ -25,13 +27,14 @@ def check_in_process(folder: Path, name: str, limit: float = TIME_LIMIT, *, quie
         paths = [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "PYTHONDONTWRITEBYTECODE": "1"}
         environment.setdefault("OPENBLAS_NUM_THREADS", "1")
-        command = [sys.executable, "-m", "numpygpt.course.worker", str(folder), name, str(file)]
+        command = [sys.executable, "-m", "numpygpt.course.worker", str(folder), name, str(file), spoken()]
         try:
             streams: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": sys.__stderr__ if quiet else None}
             ended = subprocess.run(command, env=environment, timeout=limit, check=False, **streams)
         except subprocess.TimeoutExpired:
-            message = f"stopped after {limit:.0f} seconds: does a loop never end? (--time-limit waits longer)"
-            return Result(name, FAILED, 1, message, seconds=limit)
+            message = "stopped after {limit:.0f} seconds: does a loop never end? (--time-limit waits longer)"
+            return Result(name, FAILED, 1, say(message, limit=limit), seconds=limit)
         if not file.exists():
-            return Result(name, FAILED, 1, f"your code ended the program (exit status {ended.returncode})")
+            message = "your code ended the program (exit status {status})"
+            return Result(name, FAILED, 1, say(message, status=ended.returncode))
         return Result(**json.loads(file.read_text(encoding="utf-8")))
