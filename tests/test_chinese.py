@@ -124,6 +124,6 @@ def test_no_page_has_another_word_for_a_term(page: Path) -> None:
 def test_what_a_page_puts_in_italics_is_a_term_of_the_glossary(page: Path) -> None:
     text = re.sub(r"`[^`\n]+`|\$[^$\n]+\$", "", FENCE.sub("", page.read_text(encoding="utf-8")))
     known = {form.lower() for term, word, _ in entries() for form in (term, word)}
-    for others in re.findall(r"又称：(.+?)。", GLOSSARY.read_text(encoding="utf-8")):
+    for others in re.findall(r"又称：(.+?)\*", GLOSSARY.read_text(encoding="utf-8")):
         known |= {form.lower() for form in others.split("、")}
     assert {term for term in TERM.findall(text) if term.lower() not in known} == set()

@@ -36,7 +36,6 @@ NOT_YET = {
     "README.md",
     "appendix-engine.md",
     "appendix-positions.md",
-    "glossary.md",
     "gpt2-on-one-screen.md",
 }  # pages that wait for their Chinese twin; a half-written twin may lie there
 
