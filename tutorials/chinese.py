@@ -2,9 +2,10 @@
 
     python -m tutorials.chinese [--check]
 
-puts the blocks of every English page into its Chinese twin, in their order; `--check` only says which pages are stale,
-and ends with status 1. Where a new page wants block 3, counted from 0, write `@@3@@` on a line of its own. A block that
-the English page does not have stands below a line `<!-- only here -->`, and runs as a doctest.
+puts the blocks of every English page into its Chinese twin, in their order, and lets links lead to Chinese pages as far
+as they are finished; `--check` only says which pages are stale, and ends with status 1. Where a new page wants block 3,
+counted from 0, write `@@3@@` on a line of its own. A block that the English page does not have stands below a line
+`<!-- only here -->`, and runs as a doctest.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ from numpygpt.files import atomic_write
 
 FOLDER = Path(__file__).parent / "zh"
 OWN = "<!-- only here -->\n"
+LINK = re.compile(r"\]\((?:\.\./)?([\w-]+\.md)(?=[)#])")
 FENCE = re.compile(rf"(?P<own>{OWN})?^```.*?^```$|^@@(?P<number>\d+)@@$", re.MULTILINE | re.DOTALL)
 NOT_YET = {
     "00-numpy-in-twenty-minutes.md",
-    "01-text-becomes-numbers.md",
     "02-numbers-become-vectors.md",
     "03-attention.md",
     "04-the-rest-of-the-block.md",
@@ -58,8 +59,18 @@ def blocks(text: str) -> list[str]:
 def refreshed(text: str, there: list[str]) -> str:
     r"""Return a Chinese page with the blocks of the English one, in their order.
 
-    >>> refreshed("你好：\n\n@@0@@\n\n再见：\n\n```text\nold\n```\n", ["```text\nHello\n```", "```text\nnew\n```"])
-    '你好：\n\n```text\nHello\n```\n\n再见：\n\n```text\nnew\n```\n'
+    >>> print(refreshed("你好：\n\n@@0@@\n\n再见：\n\n```text\nold\n```", ["```text\nHello\n```", "```text\nnew\n```"]))
+    你好：
+    <BLANKLINE>
+    ```text
+    Hello
+    ```
+    <BLANKLINE>
+    再见：
+    <BLANKLINE>
+    ```text
+    new
+    ```
     """
     used = 0
 
@@ -75,7 +86,13 @@ def refreshed(text: str, there: list[str]) -> str:
     new = FENCE.sub(put, text)
     if used < len(there):
         raise ValueError(f"block {used} of {len(there)} is missing: {there[used][:60]!r}")
-    return new
+    title, english, *rest = new.split("\n\n", 2)
+    return "\n\n".join([title, english, *(LINK.sub(link, part) for part in rest)])
+
+
+def link(found: re.Match[str]) -> str:
+    """Return the beginning of a link to a page: to the Chinese one if it is finished, else to the English one."""
+    return f"]({'../' if found[1] in NOT_YET else ''}{found[1]}"
 
 
 def main() -> None:
