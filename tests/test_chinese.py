@@ -18,7 +18,7 @@ README = ROOT / "README.zh.md"
 TERM = re.compile(r"(?<!\*)\*([^*\n]+)\*(?!\*)")
 HAN, FULL = "一-鿿", "，。；：？！、（）“”《》"
 WRONG = {
-    "a half-width sign after a Chinese character": rf"[{HAN}{FULL}][,.;:?!\"()]",
+    "a half-width sign after a Chinese character": rf"[{HAN}{FULL}][,.;:?!()]|[{HAN}]\"",
     "a half-width sign before a Chinese character": rf"[,;:?!\"()][{HAN}]",
     "no space between a Chinese character and a Latin one, a digit, code or a formula": (
         rf"[{HAN}][A-Za-z0-9]|[A-Za-z0-9][{HAN}]"
