@@ -30,7 +30,6 @@ NOT_YET = {
     "09-learning.md",
     "10-looking-inside.md",
     "11-the-original-transformer.md",
-    "12-what-gpt2-is-used-for.md",
     "README.md",
     "appendix-engine.md",
     "appendix-positions.md",
