@@ -32,8 +32,6 @@ NOT_YET = {
     "11-the-original-transformer.md",
     "README.md",
     "appendix-engine.md",
-    "appendix-positions.md",
-    "gpt2-on-one-screen.md",
 }  # pages that wait for their Chinese twin; a half-written twin may lie there
 
 
