@@ -76,7 +76,7 @@ def test_blocks_that_only_a_chinese_page_has_are_run() -> None:
     assert {Path(name).name for name in collect_ignore} == {path.name for path in chinese.FOLDER.glob("*.md")} - own
 
 
-@pytest.mark.parametrize("page", [*PAGES, README] if README.exists() else PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [*PAGES, README], ids=lambda page: page.name)
 def test_typography(page: Path) -> None:
     text = prose(page.read_text(encoding="utf-8"))
     for what, pattern in WRONG.items():
@@ -111,7 +111,7 @@ def test_the_glossary_has_a_word_for_every_term() -> None:
             assert head.lower() == (f"{word}（{term}）" if word else term).lower()
 
 
-@pytest.mark.parametrize("page", [*PAGES, README] if README.exists() else PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [*PAGES, README], ids=lambda page: page.name)
 def test_no_page_has_another_word_for_a_term(page: Path) -> None:
     text = prose(page.read_text(encoding="utf-8"))
     if page == GLOSSARY:
@@ -127,3 +127,12 @@ def test_what_a_page_puts_in_italics_is_a_term_of_the_glossary(page: Path) -> No
     for others in re.findall(r"又称：(.+?)\*", GLOSSARY.read_text(encoding="utf-8")):
         known |= {form.lower() for form in others.split("、")}
     assert {term for term in TERM.findall(text) if term.lower() not in known} == set()
+
+
+def test_the_readme_shows_the_commands_and_the_figures_of_the_english_one() -> None:
+    here, there = README.read_text(encoding="utf-8"), (ROOT / "README.md").read_text(encoding="utf-8")
+    assert chinese.blocks(here) == chinese.blocks(there)
+    lines = [line for line in re.findall(r"^    .*$", here, re.MULTILINE) if line not in there]
+    assert [line for line in lines if "-i https://" not in line and "HF_ENDPOINT" not in line] == []
+    links = re.sub(r"https?:[^ >)]+", "", here)
+    assert set(re.findall(r"\d+\.\d+", links)) - set(re.findall(r"\d+\.\d+", there)) == set()
