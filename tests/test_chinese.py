@@ -31,7 +31,7 @@ WRONG = {
 
 def prose(text: str) -> str:
     """A page without blocks; code and formulas become an x, links and pictures their text, without stars."""
-    text = re.sub(r"<!--.*?-->", "", FENCE.sub("```", text))
+    text = re.sub(r"<!--.*?-->|(?<=\n\n)( {4}.*\n)+", "", FENCE.sub("```", text))
     text = re.sub(r"(`+)[^`].*?\1|\$\$.*?\$\$|\$[^$\n]+\$|https?:[\w/.:?=&%#-]+", "x", text)
     text = re.sub(r"!?\[((?:[^\[\]]|\[[^\]]*\])*)\]\([^)\s]+\)", r"\1", text)
     return re.sub(r"</?\w[^>]*>|\*", "", text)
