@@ -13,6 +13,7 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 
 import gather  # noqa: E402
 from docutils import nodes  # noqa: E402
+from sphinx.search.zh import SearchChinese  # noqa: E402
 
 from numpygpt.version import __version__  # noqa: E402
 
@@ -23,10 +24,9 @@ language = "en"
 templates_path = ["_templates"]
 html_theme = "furo"
 html_title, html_show_copyright = "numpygpt", False
-html_sidebars = {
-    "**": ["sidebar/brand.html", "language.html", "sidebar/search.html", "sidebar/scroll-start.html"]
-    + ["sidebar/navigation.html", "sidebar/scroll-end.html"]
-}
+sidebar = [f"sidebar/{part}.html" for part in ("brand", "search", "scroll-start", "navigation", "scroll-end")]
+html_sidebars = {"**": [sidebar[0], "language.html", *sidebar[1:]]}
+SearchChinese.language_name = "English"  # its stemmer is; Sphinx 9 looks for a Chinese one (sphinx-doc/sphinx#14229)
 html_search_options = {"dict": str(gather.TERMS)}  # of the Chinese search alone
 html_static_path = ["_static"]
 html_css_files = ["site.css", "katex/katex.min.css"]
