@@ -30,7 +30,6 @@ NOT_YET = {
     "09-learning.md",
     "10-looking-inside.md",
     "11-the-original-transformer.md",
-    "appendix-engine.md",
 }  # pages that wait for their Chinese twin; a half-written twin may lie there
 
 
