@@ -39,7 +39,7 @@ def prose(text: str) -> str:
 
 def entries() -> list[tuple[str, str, str]]:
     """The table of the glossary: an English term, its Chinese form or an empty string, and the words not to use."""
-    text = GLOSSARY.read_text(encoding="utf-8")
+    text = GLOSSARY.read_text(encoding="utf-8").partition("###")[0]
     rows = re.findall(r"^\| (.*?) \| (.*?) \| (.*?) \|$", text, re.MULTILINE)[2:]
     return [(row[0].replace("\\|", "|"), row[1].strip(), row[2].strip()) for row in rows]
 
@@ -106,7 +106,8 @@ def test_the_glossary_has_a_word_for_every_term() -> None:
     text = (chinese.FOLDER.parent / "glossary.md").read_text(encoding="utf-8")
     assert [entry[0] for entry in entries()] == re.findall(r"^### (.+)$", text, re.MULTILINE)
     if GLOSSARY in PAGES:
-        heads = [heading.removeprefix("### ") for heading in headings(GLOSSARY.read_text(encoding="utf-8"))[1:]]
+        heads = [heading.removeprefix("### ") for heading in headings(GLOSSARY.read_text(encoding="utf-8"))]
+        heads = [head for head in heads if not head.startswith("#")]
         for head, (term, word, _) in zip(heads, entries(), strict=True):
             assert head.lower() == (f"{word}（{term}）" if word else term).lower()
 
