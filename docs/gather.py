@@ -1,7 +1,8 @@
 """What the site is made of: the tutorials, cards and reports as they lie in the repository, and the API reference.
 
 They are copied into this folder under other names (`PLACES`), with their links changed to where things are on the
-site; git ignores the copies.
+site; git ignores the copies. In Chinese, a page that has no Chinese twin yet is the English one, and what is not a
+tutorial is English anyway.
 """
 
 from __future__ import annotations
@@ -18,20 +19,21 @@ from docutils.nodes import make_id
 from numpygpt import GPT2, Translator
 from numpygpt.files import atomic_write
 from numpygpt.look.page import look, look_at_translation
-from tutorials import notebooks
+from tutorials import chinese, notebooks
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "numpygpt"
 FENCE = re.compile(r"^( *```.*?^ *```)$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
-ITALIC = re.compile(r"(?<![*\w])\*([^*\n]+)\*(?![*\w])")
+ITALIC = re.compile(r"(?<!\*)\*(?![*\s])([^*\n]*[^*\s])\*(?!\*)")
+OTHER_EDITION = re.compile(r"^\[(English|中文)\]\(\S+\)\n\n", re.MULTILINE)  # the site has its own link for that
 LOOKS = {  # a page that looks inside, for a tutorial's own example
     "03-attention": "The little boat went to the",
     "10-looking-inside": "There was a cat named Zorp. Zorp liked to play. One day, Z",
     "11-the-original-transformer": "Where is the station?",
 }
-PLACES = {  # a file of the repository -> the page of the site
+ENGLISH = {  # a file of the repository -> the page of the site
     **{path: f"tutorials/{path.name}" for path in sorted((ROOT / "tutorials").glob("*.md"))},
     **{path: f"models/{path.parent.name}.md" for path in sorted((ROOT / "weights").glob("*/README.md"))},
     ROOT / "docs" / "use.md": "use.md",
@@ -41,6 +43,13 @@ PLACES = {  # a file of the repository -> the page of the site
     ROOT / "tests" / "README.md": "about/checks.md",
     ROOT / "benchmarks" / "README.md": "about/speed.md",
 }
+TWINS = {chinese.english(path): path for path in chinese.pages()}
+PLACES = {
+    "en": ENGLISH,
+    "zh_CN": {TWINS.get(path, path): place for path, place in ENGLISH.items()}
+    | {ROOT / "docs" / "index.zh.md": "index.md"},
+}
+TERMS = ROOT / "docs" / "tutorials" / "terms.txt"  # the words that the Chinese search does not cut
 COPIED = ("tutorials", "models", "about", "api")  # the folders that this module fills
 
 
@@ -52,23 +61,37 @@ def modules() -> list[Path]:
     return [path for path in found if not path.stem.startswith("__") and ast.parse(path.read_text("utf-8")).body[1:]]
 
 
-def pages(folder: Path) -> None:
+def pages(folder: Path, language: str) -> None:
     """Write every page of the site into a folder."""
     for name in COPIED:
         shutil.rmtree(folder / name, ignore_errors=True)
-    for source, place in PLACES.items():
+    for source, place in PLACES[language].items():
         if source.parent != ROOT / "docs":
-            write(folder / place, page(source, place))
+            write(folder / place, page(source, language))
     for path in modules():
         write(folder / api_page(path), api(path))
     write(folder / "api" / "index.md", api_index())
+    if language == "zh_CN":
+        write(TERMS, "\n".join(term for term in glossary(language) if re.fullmatch("[一-鿿]{2,}", term)))
 
 
 def read(app: Any, name: str, text: list[str]) -> None:
     """Change the links of a page that lies in this folder, as it is read."""
-    source = ROOT / "docs" / f"{name}.md"
-    if source in PLACES:
-        text[0] = page(source, PLACES[source])
+    places = PLACES[app.config.language]
+    for source in (path for path, place in places.items() if place == f"{name}.md" and path.parent == ROOT / "docs"):
+        text[0] = page(source, app.config.language)
+
+
+def switch(app: Any, name: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+    """Tell a page's template where the same page is in the other language, if that site was built beside this one.
+
+    The Chinese one lies in the folder `zh` of the English one, and is built first.
+    """
+    up, out = "../" * name.count("/"), Path(app.outdir)
+    if app.config.language == "en" and (out / "zh" / "index.html").exists():
+        context["other_language"] = ("中文", f"{up}zh/{name}.html")
+    elif app.config.language == "zh_CN" and out.name == "zh":
+        context["other_language"] = ("English", f"{up}../{name}.html")
 
 
 def write(path: Path, text: str) -> None:
@@ -90,40 +113,51 @@ def extras(out: Path) -> None:
         seen.save(out / "look" / f"{name}.html")
 
 
-def page(source: Path, place: str) -> str:
+def page(source: Path, language: str) -> str:
     """Return a file of the repository as a page of the site."""
-    terms = {} if source.name == "glossary.md" or source.parent.name != "tutorials" else glossary()
-    parts = FENCE.split(source.read_text(encoding="utf-8"))  # prose, fence, prose, ...
+    terms = {} if source.name == "glossary.md" or "tutorials" not in source.parts else glossary(language)
+    text = OTHER_EDITION.sub("", source.read_text(encoding="utf-8"), count=1)
+    parts = FENCE.split(text)  # prose, fence, prose, ...
     for at in range(0, len(parts), 2):
         prose = HEADING.sub(with_anchor, parts[at])
         prose = ITALIC.sub(lambda found: linked_term(found, terms), prose)
-        parts[at] = LINK.sub(lambda link: moved(link, source, place), prose)
-    return "".join(parts) + offers(source)
+        parts[at] = LINK.sub(lambda link: moved(link, source, PLACES[language]), prose)
+    return "".join(parts) + offers(source, language)
 
 
-def offers(source: Path) -> str:
+def offers(source: Path, language: str) -> str:
     """Return the end of a tutorial: its notebook, and a page that looks inside its example."""
-    if source not in notebooks.PAGES:
+    if (ROOT / "tutorials" / source.name) not in notebooks.PAGES:
         return ""
-    lines = [f'<a href="../notebooks/{source.stem}.ipynb" download>This page as a notebook</a>']
+    of_page, inside = ("This page as a notebook", "Look inside")
+    if language == "zh_CN":
+        of_page, inside = ("这一页的英文笔记本", "往里看：")
+    lines = [f'<a href="../notebooks/{source.stem}.ipynb" download>{of_page}</a>']
     if source.stem in LOOKS:
-        lines.append(f'<a href="../look/{source.stem}.html">Look inside “{LOOKS[source.stem]}”</a>')
+        lines.append(f'<a href="../look/{source.stem}.html">{inside} “{LOOKS[source.stem]}”</a>')
     return "\n---\n\n" + " · ".join(lines) + "\n"
 
 
 def with_anchor(heading: re.Match[str]) -> str:
     """Return a heading that can be linked to as in a forge, where its own name on the site is another."""
-    name = re.sub(r"[^\w\- ]", "", heading[1].lower()).replace(" ", "-")
+    name = slug(heading[1])
     return heading[0] if make_id(heading[1]) == name else f'<span id="{name}"></span>\n\n{heading[0]}'
 
 
-def glossary() -> dict[str, str]:
+def slug(heading: str) -> str:
+    """Return the name that a forge gives to a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def glossary(language: str) -> dict[str, str]:
     """Return the anchors of the glossary by the forms of its terms, in lower case."""
     text = (ROOT / "tutorials" / "glossary.md").read_text(encoding="utf-8")
+    if language == "zh_CN":
+        text = (chinese.FOLDER / "glossary.md").read_text(encoding="utf-8")
     found = {}
-    for term, also in re.findall(r"^### (.+)\n\n(?:\*Also: ([^*]+?)\.\*)?", text, re.MULTILINE):
-        for form in [term, *also.replace("\n", " ").split(", ")]:
-            found[form.strip().lower()] = make_id(term)
+    for term, also in re.findall(r"^### (.+)\n\n(?:\*(?:Also: |又称：)([^*]+?)\.?\*)?", text, re.MULTILINE):
+        for form in [*re.split("[（）]", term), *re.split(", |、", also.replace("\n", " "))]:
+            found[form.strip().lower()] = make_id(term) if language == "en" else slug(term)
     return found
 
 
@@ -134,23 +168,25 @@ def linked_term(italic: re.Match[str], terms: dict[str, str]) -> str:
     return italic[0] if anchor is None else f'<a class="term" href="glossary.html#{anchor}"><em>{italic[1]}</em></a>'
 
 
-def moved(link: re.Match[str], source: Path, place: str) -> str:
+def moved(link: re.Match[str], source: Path, places: dict[Path, str]) -> str:
     """Return a link of a file of the repository as it must be on the site; what is not there becomes plain text."""
     image, text, target = link.groups()
     if re.match(r"https?:|mailto:|#", target):
         return link[0]
     path, _, fragment = target.partition("#")
     file = Path(os.path.normpath(source.parent / path))
-    here = (ROOT / "docs" / place).parent
+    here = (ROOT / "docs" / places[source]).parent
     if image:
         if file.parent != here:
             here.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, here / file.name)
         return f"![{text}]({file.name})"
-    if file.is_dir() and (file / "README.md") in PLACES:
+    if file.is_dir() and ((file / "README.md") in places or (file / "README.md") in TWINS):
         file /= "README.md"
-    if file in PLACES:
-        there = Path(os.path.relpath(ROOT / "docs" / PLACES[file], here)).as_posix()
+    if file not in places and TWINS.get(file) in places:
+        file, fragment = TWINS[file], ""
+    if file in places:
+        there = Path(os.path.relpath(ROOT / "docs" / places[file], here)).as_posix()
         return f"[{text}]({there}{'#' + fragment if fragment else ''})"
     if file in modules():
         return f"[{text}]({Path(os.path.relpath(ROOT / 'docs' / api_page(file), here)).as_posix()})"

@@ -246,16 +246,17 @@ class GPT2:
         """Return a text's tokens: the id of each, and what it stands for."""
         return [(token_id, self.tokenizer.decode([token_id])) for token_id in self.tokenizer.encode(text)]
 
-    def look(self, text: str) -> Page:
+    def look(self, text: str, lang: str = "en") -> Page:
         """Return a page that shows what goes on inside when the model reads a text: a notebook shows it, or save it.
 
             model.look("The little boat went to the").save("look.html")
 
-        Raises ValueError for an empty text, and for one that is too long for the model or for a page.
+        `lang` is the page's language: "zh" for Chinese. Raises ValueError for an empty text, and for one that is too
+        long for the model or for a page.
         """
         from numpygpt.look.page import look  # here, for only those who look need it
 
-        return look(self, text)
+        return look(self, text, lang=lang)
 
     def save(self, folder: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Save the model as a folder that `from_pretrained` and `transformers` open.

@@ -141,14 +141,15 @@ class Translator:
         weights = cross_attention(pieces[0], target, self.params, self.config)[ALIGNING_LAYER].mean(axis=0)
         return align(pieces[0][:-1], target, weights, self.tokenizer)
 
-    def look(self, text: str) -> Page:
+    def look(self, text: str, lang: str = "en") -> Page:
         """Return a page that shows where the decoder looked for each token: a notebook shows it, or save it.
 
-        Raises ValueError for an empty text, and for one of several sentences.
+        `lang` is the page's language: "zh" for Chinese. Raises ValueError for an empty text, and for one of several
+        sentences.
         """
         from numpygpt.look.page import look_at_translation  # here, for only those who look need it
 
-        return look_at_translation(self, text)
+        return look_at_translation(self, text, lang=lang)
 
     def _pieces(self, text: str) -> list[list[int]]:
         """Turn a text into ids, a piece for every sentence: it was single ones that the model has learned from."""

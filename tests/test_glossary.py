@@ -34,7 +34,6 @@ EXEMPT = {  # a term and a page before the one that explains it
     ("Shape", 0): "explained there for those who need it, and again on its page",
     ("Bit", 5): "a binary digit",
     ("Bit", 7): "a binary digit",
-    ("Loss", 5): "of published figures",
     ("Training", 1): "what a model or a tokenizer was made from",
     ("Value", 2): "of a function",
 }

@@ -15,6 +15,7 @@ import pytest
 from browser import Browser, running_browser
 from command_runs import ENVIRONMENT
 
+from tutorials import chinese
 from tutorials.notebooks import PAGES
 
 pytestmark = pytest.mark.slow
@@ -23,15 +24,16 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The built site, from a checkout without `.git`."""
-    for name in ("sphinx", "myst_parser", "furo", "sphinx_copybutton"):
+    """The built site, with the Chinese one in it, from a checkout without `.git`."""
+    for name in ("sphinx", "myst_parser", "furo", "sphinx_copybutton", "jieba"):
         pytest.importorskip(name)
     folder = tmp_path_factory.mktemp("site")
     source, out = folder / "checkout", folder / "out"
     shutil.copytree(ROOT, source, ignore=shutil.ignore_patterns(".*", "checkpoints", "__pycache__", "build"))
-    command = [sys.executable, "-m", "sphinx", "-W", "-q", "-b", "html", "docs", str(out)]
-    result = subprocess.run(command, cwd=source, env=ENVIRONMENT, capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr[-2000:]
+    for options, place in (["-D", "language=zh_CN"], out / "zh"), ([], out):
+        command = [sys.executable, "-m", "sphinx", "-W", "-q", "-b", "html", *options, "docs", str(place)]
+        result = subprocess.run(command, cwd=source, env=ENVIRONMENT, capture_output=True, text=True)
+        assert result.returncode == 0, result.stderr[-2000:]
     return out
 
 
@@ -55,7 +57,7 @@ class Addresses(HTMLParser):
 
 def test_nothing_comes_from_elsewhere_and_every_link_leads_somewhere(site: Path) -> None:
     pages = {path: Addresses(path) for path in site.rglob("*.html") if "look" not in path.parts}
-    assert len(pages) > 80
+    assert len(pages) > 160
     for path, page in pages.items():
         for target in page.loads - {""}:
             assert not re.match(r"(https?:)?//", target), (path, target)
@@ -76,6 +78,17 @@ def test_every_tutorial_is_there_with_its_notebook_and_its_old_anchors(site: Pat
         text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
         for heading in re.findall(r"^#+ (.*)$", text, re.MULTILINE):
             assert re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") in built.ids, heading
+
+
+def test_the_same_page_in_the_other_language_is_one_click_away(site: Path) -> None:
+    for page in chinese.pages():
+        name = f"tutorials/{page.stem}.html"
+        assert f"../zh/{name}" in Addresses(site / name).links
+        built = (site / "zh" / name).read_text(encoding="utf-8")
+        assert f"../../{name}" in Addresses(site / "zh" / name).links
+        assert '<html class="no-js" lang="zh-CN"' in built
+        title = page.read_text(encoding="utf-8").splitlines()[0]
+        assert title.removeprefix("# ") in built
 
 
 def test_functions_are_in_the_reference_and_terms_in_the_search(site: Path) -> None:
@@ -101,7 +114,8 @@ def test_pages_in_a_browser(site: Path, browser: Browser, width: int, theme: str
     media = {"features": [{"name": "prefers-color-scheme", "value": theme}]}
     browser.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
     browser.requests(), browser.complaints()
-    for name in ("index", "tutorials/03-attention", "tutorials/09-learning", "api/layers", "models/stories"):
+    pages = ("index", "tutorials/03-attention", "tutorials/09-learning", "api/layers", "models/stories")
+    for name in (*pages, "zh/index", "zh/tutorials/01-text-becomes-numbers", "zh/tutorials/03-attention"):
         browser.driver.get((site / f"{name}.html").as_uri())
         assert browser.run("return document.documentElement.scrollWidth") <= width
         formulas, written = browser.run(
@@ -117,3 +131,13 @@ def test_the_search_finds_a_page(site: Path, browser: Browser) -> None:
     browser.driver.get((site / "search.html").as_uri() + "?q=softmax")
     browser.wait("return document.querySelectorAll('#search-results li').length > 3")
     assert "Attention" in browser.text("#search-results")
+
+
+@pytest.mark.parametrize(
+    ("term", "page"), [("注意力", "3. 注意力"), ("自注意力", "那些文章说错了什么"), ("词元", "1. 文本变成数字")]
+)
+def test_the_search_finds_a_page_by_a_chinese_term(site: Path, browser: Browser, term: str, page: str) -> None:
+    browser.driver.get((site / "zh" / "search.html").as_uri() + f"?q={term}")
+    browser.wait("return document.querySelectorAll('#search-results li').length > 1")
+    assert page in browser.text("#search-results")
+    assert "术语表" in browser.text("#search-results")

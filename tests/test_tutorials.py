@@ -19,7 +19,7 @@ import pytest
 
 from numpygpt import GPT2
 from numpygpt.engine import generate
-from tutorials import notebooks
+from tutorials import chinese, notebooks
 from tutorials.figures import FOLDER, NAMES, checksum, rounded
 from tutorials.notebooks import BLOCK
 from tutorials.refresh import refresh
@@ -28,6 +28,7 @@ ROOT = FOLDER.parents[1]
 PAGES = sorted(FOLDER.parent.glob("*.md"))
 OTHERS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/use.md")]
 OTHERS += sorted(path for folder in ("tests", "benchmarks", "weights") for path in (ROOT / folder).rglob("README.md"))
+OTHERS += [*chinese.pages(), *ROOT.glob("README.zh.md")]
 IMAGE = re.compile(r"!\[([^\]]*)\]\(([^)]+)\)")
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)]+)\)")
 FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)

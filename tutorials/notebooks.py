@@ -20,7 +20,8 @@ from typing import Any
 from numpygpt.files import atomic_write
 
 FOLDER = Path(__file__).parent
-PAGES = sorted([*FOLDER.glob("[0-9]*.md"), *FOLDER.glob("appendix-*.md"), FOLDER / "gpt2-on-one-screen.md"])
+OTHERS = [FOLDER / "gpt2-on-one-screen.md", FOLDER / "what-articles-get-wrong.md"]
+PAGES = sorted([*FOLDER.glob("[0-9]*.md"), *FOLDER.glob("appendix-*.md"), *OTHERS])
 BLOCK = re.compile(r"^ *```pycon\n(.*?)^ *```\n", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"(?<=\]\()(?!https?:|#)([^)#\s]+)")
 DIRECTIVE = re.compile(r"[ ]*# doctest:.*")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import ast
 import inspect
+import io
 import json
 import sys
 import textwrap
@@ -17,14 +18,18 @@ from numpygpt.course.exercises import EXERCISES, Exercise, find
 from numpygpt.course.learner import definition, is_written
 from numpygpt.course.progress import Progress, table
 from numpygpt.course.run import TIME_LIMIT, check_in_process
+from numpygpt.course.say import say
+from numpygpt.course.stages import Result
 from numpygpt.course.stubs import course_files, stub_file
 from numpygpt.files import atomic_write
+from numpygpt.languages import LANGUAGES, of_locale, speaking, spoken
 
 
-def start(folder: Path) -> None:
-    """Write the course into a folder; what is there already stays as it is."""
+def start(folder: Path, lang: str | None = None) -> None:
+    """Write the course into a folder, and remember its language there; what is there already stays as it is."""
     if folder.exists() and not folder.is_dir():
-        raise NotADirectoryError(f"{folder} is there and is not a folder; give the name of a new folder")
+        text = "{folder} is there and is not a folder; give the name of a new folder"
+        raise NotADirectoryError(say(text, folder=folder))
     new = []
     for name, text in course_files().items():
         path = folder / name
@@ -34,13 +39,14 @@ def start(folder: Path) -> None:
             new.append(name)
         elif name.endswith(".py"):
             new += _add_missing(path, name)
+    progress = Progress(folder)
+    if progress.lang is None or lang not in (None, progress.lang):
+        progress.content["lang"] = spoken()
+        progress.save()
     first = next(iter(EXERCISES))
-    print(
-        f"{folder}: {len(new)} new files or functions, {len(EXERCISES)} exercises"
-        if new
-        else f"{folder}: nothing is new"
-    )
-    print(f"begin with {first} in {folder / EXERCISES[first].file}, then:")
+    text = "{folder}: {n} new files or functions, {exercises} exercises" if new else "{folder}: nothing is new"
+    print(say(text, folder=folder, n=len(new), exercises=len(EXERCISES)))
+    print(say("begin with {name} in {file}, then:", name=first, file=folder / EXERCISES[first].file))
     print(f"    python -m numpygpt.course check {folder} {first}")
 
 
@@ -85,26 +91,36 @@ def check(folder: Path, names: list[str], limit: float, as_json: bool) -> int:
     asked = [find(name) for name in names]
     exercises = asked or [e for e in EXERCISES.values() if is_written(folder, e)]
     if not exercises:
+        if as_json:
+            print("[]")
+            return FAILURE
         first = next(iter(EXERCISES.values()))
-        print(f"nothing is written yet: begin with {first.name} in {first.file}, page {first.page} of the tutorials")
+        text = "nothing is written yet: begin with {name} in {file}, page {page} of the tutorials"
+        print(say(text, name=first.name, file=first.file, page=first.page))
         return FAILURE
     progress, results = Progress(folder), []
     for exercise in exercises:
-        result = check_in_process(folder, exercise.name, limit)
+        result = check_in_process(folder, exercise.name, limit, quiet=as_json)
         progress.note(result)
         results.append(result)
         if not as_json:
             print(result.text(), flush=True)
             if result.mistake:
-                print(f"    more: python -m numpygpt.course hint {folder} {exercise.name}")
+                command = f"python -m numpygpt.course hint {folder} {exercise.name}"
+                print("    " + say("more: {command}", command=command))
     progress.save()
     if as_json:
-        print(json.dumps([result.as_dict() for result in results], indent=1, ensure_ascii=False))
+        print(json.dumps([_record(result) for result in results], indent=1))
     elif len(results) > 1:
-        print(f"{sum(result.passed for result in results)} of {len(results)} passed")
+        print(say("{n} of {all} passed", n=sum(result.passed for result in results), all=len(results)))
     if not as_json and all(result.passed for result in results) and len(results) == len(EXERCISES):
-        print(f'All is green: python {folder / "main.py"} "Once upon a time" is a GPT-2 that you wrote.')
+        text = 'All is green: python {file} "Once upon a time" is a GPT-2 that you wrote.'
+        print(say(text, file=folder / "main.py"))
     return 0 if all(result.passed for result in results) else FAILURE
+
+
+def _record(result: Result) -> dict[str, Any]:
+    return {"name": result.name, "passed": result.passed, "hint": (*result.hints, "")[0], **result.as_dict()}
 
 
 def status(folder: Path, as_json: bool) -> int:
@@ -114,12 +130,13 @@ def status(folder: Path, as_json: bool) -> int:
         print(json.dumps(rows, indent=1))
         return 0
     for row in rows:
-        took = "" if row["minutes"] is None else f"{row['minutes']:.0f} min, {row['tries']} tries"
-        print(f"{row['status']:6} page {row['page']:2}  {row['name']:34}{row['file']:22}{took}".rstrip())
+        took = "" if row["minutes"] is None else say("{minutes:.0f} min, {tries} tries", **row)
+        row = row | {"status": say(row["status"]), "took": took}
+        print(say("{status:6} page {page:2}  {name:34}{file:22}{took}", **row).rstrip())
     left = [row for row in rows if row["status"] != "done"]
-    print(f"{len(rows) - len(left)} of {len(rows)} done")
+    print(say("{n} of {all} done", n=len(rows) - len(left), all=len(rows)))
     if left:
-        print(f"next: {left[0]['name']} in {left[0]['file']}, about {left[0]['minutes_planned']} minutes")
+        print(say("next: {name} in {file}, about {minutes_planned} minutes", **left[0]))
     return 0
 
 
@@ -129,10 +146,11 @@ def hint(folder: Path, exercise: Exercise, limit: float) -> int:
     progress.note(result)
     entry = progress.of(exercise.name)
     if result.passed:
-        print(f"{exercise.name} passes: no hint is needed")
+        print(say("{name} passes: no hint is needed", name=exercise.name))
     elif not result.hints:
         print(result.text())
-        print(f"This mistake is not a known one. Page {exercise.page} of the tutorials explains {exercise.attribute}.")
+        text = "This mistake is not a known one. Page {page} of the tutorials explains {name}."
+        print(say(text, page=exercise.page, name=exercise.attribute))
     else:
         asked = min(entry.get("hints", 0), len(result.hints) - 1)
         print(result.hints[asked])
@@ -148,7 +166,7 @@ def show(exercise: Exercise) -> int:
     solution = getattr(solution, "fget", None) or getattr(solution, "__func__", solution)
     print(textwrap.dedent(inspect.getsource(solution)).rstrip())
     if exercise.name in ("train", "encode"):
-        print(f"\n# and what it calls: {inspect.getsourcefile(book)}")
+        print("\n# " + say("and what it calls: {file}", file=inspect.getsourcefile(book)))
     return 0
 
 
@@ -158,25 +176,27 @@ def reset(folder: Path, exercise: Exercise) -> int:
     fresh = stub_file(exercise.module)
     if not path.exists():
         _write(path, fresh)
-        print(f"{path} is back")
+        print(say("{file} is back", file=path))
         return 0
     old = path.read_text(encoding="utf-8")
     kept = path.with_name(f"{path.stem}-{time.strftime('%Y%m%d-%H%M%S')}.txt")
     try:
         node = definition(ast.parse(old), exercise.attribute)
     except SyntaxError as error:
-        raise ValueError(f"{path}, line {error.lineno}, is no Python: mend it first, or move the file away") from None
+        text = "{file}, line {line}, is no Python: mend it first, or move the file away"
+        raise ValueError(say(text, file=path, line=error.lineno)) from None
     lines, indent = old.splitlines(), "    " if exercise.method else ""
     stub = textwrap.indent(_stub_without_decorators(exercise), indent).rstrip().splitlines()
     if node is None:
         if exercise.method:
-            raise ValueError(f"{path} has no {exercise.attribute}: move the file away, and reset writes it anew")
+            text = "{file} has no {name}: move the file away, and reset writes it anew"
+            raise ValueError(say(text, file=path, name=exercise.attribute))
         lines += ["", "", *stub]
     else:
         lines[node.lineno - 1 : node.end_lineno] = stub
     _write(kept, old)
     _write(path, "\n".join(lines) + "\n")
-    print(f"{exercise.name} is a stub again; the old text is in {kept}")
+    print(say("{name} is a stub again; the old text is in {file}", name=exercise.name, file=kept))
     return 0
 
 
@@ -220,11 +240,22 @@ def _parser() -> Parser:
         elif name in ("hint", "show", "reset"):
             command.add_argument("name", metavar="NAME")
         if name in ("check", "status"):
-            command.add_argument("--json", action="store_true", help="the same for programs")
+            more = "; what your code prints goes to standard error" if name == "check" else ""
+            command.add_argument("--json", action="store_true", help=f"the same for programs{more}")
         if name in ("check", "hint"):
             help_text = f"seconds for one exercise (default: {TIME_LIMIT:.0f})"
             command.add_argument("--time-limit", type=number(float, 0, above=True), default=TIME_LIMIT, help=help_text)
+        about_lang = (
+            "the language of messages and hints (default: the folder's, which start remembers, or the locale's)"
+        )
+        command.add_argument("--lang", choices=LANGUAGES, help=about_lang)
     return parser
+
+
+def language(options: argparse.Namespace) -> str:
+    """Return the language that was asked for: now, or when the folder was begun; or else the locale's."""
+    remembered = Progress(options.folder).lang if "folder" in options else None
+    return options.lang or remembered or of_locale()
 
 
 def run(options: argparse.Namespace) -> int:
@@ -233,11 +264,11 @@ def run(options: argparse.Namespace) -> int:
     if options.command == "show":
         return show(exercise)
     if options.command == "start":
-        start(options.folder)
+        start(options.folder, options.lang)
         return 0
     if not options.folder.is_dir():
         raise FileNotFoundError(
-            f"there is no folder {options.folder}; python -m numpygpt.course start {options.folder} makes it"
+            say("there is no folder {folder}; python -m numpygpt.course start {folder} makes it", folder=options.folder)
         )
     if options.command == "check":
         return check(options.folder, options.names, options.time_limit, options.json)
@@ -252,7 +283,9 @@ def main(argv: list[str] | None = None) -> None:
     """Run the course's command."""
     parser = _parser()
     options = parser.parse_args(argv)
-    with friendly_exit(parser.prog):
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # "?" for a character that the terminal's encoding lacks
+    with friendly_exit(parser.prog), speaking(language(options)):
         sys.exit(run(options))
 
 

@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
-FAR_BELOW = -1e8  # scores from here down are all "hidden", whatever number hides them
-LONGEST = 5000  # items taken from a generator
+from numpygpt.course.say import say
+
+FAR_BELOW = -1e4  # scores from here down are all "hidden", whatever number hides them: exp of it is 0
+LONGEST = 500  # items taken from a generator: more than any right one has, and an endless one stops here
 
 
 def settled(value: Any) -> Any:
@@ -23,7 +25,11 @@ def short(value: Any) -> str:
     """Print a result, cut to what a person can read."""
     if isinstance(value, np.ndarray):
         with np.printoptions(precision=4, suppress=True, threshold=24, edgeitems=3, linewidth=100):
-            text = f"{value}" if value.size <= 60 else f"{value.ravel()[:8]}... of shape {value.shape}"
+            text = (
+                f"{value}"
+                if value.size <= 60
+                else say("{start}... of shape {shape}", start=value.ravel()[:8], shape=value.shape)
+            )
     else:
         with np.printoptions(precision=4, suppress=True, threshold=24, edgeitems=3):
             text = repr(value)
@@ -32,43 +38,58 @@ def short(value: Any) -> str:
 
 def form_difference(expected: Any, got: Any, where: str = "") -> str | None:
     """Say what is wrong with the form alone, kinds and shapes, or return None."""
-    place = f" ({where})" if where else ""
+    place = say(" ({where})", where=where) if where else ""
     if isinstance(expected, dict):
         if not isinstance(got, dict) or expected.keys() != got.keys():
             keys = list(got) if isinstance(got, dict) else type(got).__name__
-            return f"expected a dict with the keys {list(expected)}{place}, got {keys}"
-        return _first(form_difference(expected[key], got[key], f"{where}{key!r}") for key in expected)
+            text = "expected a dict with the keys {keys}{place}, got {got}"
+            return say(text, keys=list(expected), place=place, got=keys)
+        return _first(form_difference(expected[key], got[key], f"{where}{_label(key)}") for key in expected)
     if isinstance(expected, (list, tuple)) and not _is_numbers(expected):
-        if not isinstance(got, (list, tuple)):
+        is_row = (
+            isinstance(got, np.ndarray) and got.ndim and (isinstance(expected, tuple) or not (expected or len(got)))
+        )
+        if not isinstance(got, (list, tuple)) and not is_row:  # an array of results unpacks as a tuple does
             kind = type(expected).__name__
-            return f"expected a {kind} of {len(expected)} items{place}, got {_kind(got)}"
+            many = say("a {type} of {n} items", type=kind, n=len(expected))
+            return _expected_kind(many, place, _kind(got))
         if isinstance(expected, tuple) and len(expected) != len(got):
-            return f"expected {len(expected)} results{place}, got {len(got)}"
+            return _expected_kind(say("{n} results", n=len(expected)), place, len(got))
         pairs = zip(expected, got, strict=False)
-        return _first(form_difference(e, g, f"{where}result {i + 1}") for i, (e, g) in enumerate(pairs))
+        return _first(
+            form_difference(e, g, where + say("result {number}", number=i + 1)) for i, (e, g) in enumerate(pairs)
+        )
     if isinstance(expected, (str, bytes, type(None), bool)):
-        return None if isinstance(got, type(expected)) else f"expected {_kind(expected)}{place}, got {_kind(got)}"
+        return None if isinstance(got, type(expected)) else _expected_kind(_kind(expected), place, _kind(got))
     return _array_form(expected, got, place)
 
 
 def _array_form(expected: Any, got: Any, place: str) -> str | None:
     is_array = isinstance(got, (np.ndarray, np.generic))
     if isinstance(expected, np.ndarray) and not is_array and (expected.ndim or not isinstance(got, (int, float))):
-        return f"expected an array of shape {expected.shape}{place}, got {_kind(got)}"
+        advice = say(": np.array makes one of it") if isinstance(got, (list, tuple)) else ""
+        return _expected_kind(_kind(expected), place, _kind(got)) + advice
     try:
         e, g = np.asarray(expected), np.asarray(got)
     except ValueError:
-        return f"expected {_kind(expected)}{place}, got rows of different lengths"
+        return _expected_kind(_kind(expected), place, say("rows of different lengths"))
     if isinstance(expected, (list, tuple)):
-        return None if g.dtype.kind in "iuf" and g.ndim == 1 else f"expected a list of numbers{place}, got {_kind(got)}"
+        return (
+            None
+            if g.dtype.kind in "iuf" and g.ndim == 1
+            else _expected_kind(say("a list of numbers"), place, _kind(got))
+        )
     if g.dtype.kind not in "biufc":
-        return f"expected numbers{place}, got {_kind(got)}"
+        return _expected_kind(say("numbers"), place, _kind(got))
     if e.shape != g.shape:
-        return f"expected the shape {e.shape}{place}, got {g.shape}"
+        return say("expected the shape {expected}{place}, got {got}", expected=e.shape, place=place, got=g.shape)
+    floats = _expected_kind(say("floats"), place, g.dtype)
+    if e.dtype.kind == "f" and g.dtype.kind in "iu":  # whole numbers will do where the right ones are whole
+        return None if close(e, g, 1e-4) else floats + say(": numbers are cut off")
     if e.dtype.kind == "f" and g.dtype.kind != "f":
-        return f"expected floats{place}, got {g.dtype}: numbers are cut off"
+        return floats
     if e.dtype.kind in "iu" and g.dtype.kind not in "iu":
-        return f"expected integers{place}, got {g.dtype}"
+        return _expected_kind(say("integers"), place, g.dtype)
     return None
 
 
@@ -81,16 +102,16 @@ def difference(expected: Any, got: Any, tolerance: float = 1e-4) -> str | None:
     if isinstance(expected, (list, tuple)) and not _is_numbers(expected):
         if len(expected) != len(got) or isinstance(expected[0] if expected else 0, (bytes, str)):
             same = len(expected) == len(got) and list(expected) == list(got)
-            return None if same else f"expected {short(expected)}\ngot      {short(got)}"
+            return None if same else _expected(expected, got)
         return _first(difference(e, g, tolerance) for e, g in zip(expected, got, strict=True))
     if isinstance(expected, (str, bytes, type(None), bool)):
-        return None if expected == got else f"expected {short(expected)}\ngot      {short(got)}"
+        return None if expected == got else _expected(expected, got)
     if isinstance(expected, (list, tuple)):
-        return None if list(expected) == list(got) else f"expected {short(expected)}\ngot      {short(got)}"
+        return None if list(expected) == list(got) else _expected(expected, got)
     e, g = np.asarray(expected), np.asarray(got)
     if close(e, g, tolerance):
         return None
-    return f"expected {short(e)}\ngot      {short(g)}{_where_differs(e, g, tolerance)}"
+    return _expected(e, g) + _where_differs(e, g, tolerance)
 
 
 def close(expected: Any, got: Any, tolerance: float) -> bool:
@@ -108,12 +129,13 @@ def close(expected: Any, got: Any, tolerance: float) -> bool:
 
 def _where_differs(e: Any, g: Any, tolerance: float) -> str:
     if not e.ndim or np.isnan(g).any():
-        return "\nthere is NaN in it: a number divided by 0, or inf - inf" if np.isnan(g).any() else ""
+        return "\n" + say("there is NaN in it: a number divided by 0, or inf - inf") if np.isnan(g).any() else ""
     wrong = np.argwhere(~np.isclose(g, e, rtol=tolerance, atol=tolerance))
     if not len(wrong) or e.size <= 24:
         return ""
     at = tuple(int(i) for i in wrong[0])
-    return f"\nfirst at {list(at)}: expected {e[at]:.6g}, got {g[at]:.6g}; {len(wrong)} of {e.size} numbers differ"
+    text = "first at {at}: expected {expected:.6g}, got {got:.6g}; {n} of {all} numbers differ"
+    return "\n" + say(text, at=list(at), expected=e[at], got=g[at], n=len(wrong), all=e.size)
 
 
 def widened(expected: Any, got: Any) -> bool:
@@ -131,14 +153,26 @@ def _is_numbers(value: Any) -> bool:
 
 def _kind(value: Any) -> str:
     if value is None:
-        return "None (is a return missing?)"
+        return say("None (is a return missing?)")
     if isinstance(value, np.ndarray):
-        return f"an array of shape {value.shape}"
-    return f"a {type(value).__name__}"
+        return say("an array of shape {shape}", shape=value.shape)
+    return say("a {type}", type=type(value).__name__)
+
+
+def _label(key: Any) -> str:
+    return repr(say(key) if isinstance(key, str) else key)
+
+
+def _expected_kind(kind: str, place: str, got: Any) -> str:
+    return say("expected {kind}{place}, got {got}", kind=kind, place=place, got=got)
+
+
+def _expected(expected: Any, got: Any) -> str:
+    return say("expected {expected}\ngot      {got}", expected=short(expected), got=short(got))
 
 
 def _named(key: Any, text: str | None) -> str | None:
-    return text and f"{key!r}: {text}"
+    return text and f"{_label(key)}: {text}"
 
 
 def _first(found: Iterator[str | None]) -> str | None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from numpygpt.course.compare import settled
 from numpygpt.course.exercises import Exercise
+from numpygpt.course.say import say
 
 OWN = {  # where the book's docstring has no example
     "decode": "Tokenizer().decode([15496, 11, 995])",
@@ -25,6 +26,7 @@ OWN = {  # where the book's docstring has no example
     "np.zeros(2)} for name in ('ln_1', 'ln_2')}, attn={'c_attn': {'weight': np.ones((2, 6)), 'bias': np.ones(6)}, "
     "'c_proj': {'weight': np.eye(2), 'bias': np.zeros(2)}}, mlp={'c_fc': {'weight': np.eye(2), 'bias': np.zeros(2)}, "
     "'c_proj': {'weight': np.eye(2), 'bias': np.zeros(2)}}, n_head=1).round(3)",
+    "sample": "sample(np.array([[-99.0, 2.0, -99.0], [-99.0, -99.0, 0.0]]), np.random.default_rng(0))",
     "apply_temperature": "apply_temperature(np.array([1.0, 2.0]), 0.5)",
     "loss": "TextLoss(nats=6.0, n_tokens=4, n_bytes=9).loss",
     "perplexity": "round(TextLoss(nats=6.0, n_tokens=4, n_bytes=9).perplexity, 3)",
@@ -75,6 +77,9 @@ def outcomes(exercise: Exercise, implementation: Any) -> list[tuple[str, Any]]:
     printed: list[Any] = []
     namespace = dict(vars(exercise.book_module())) | {"np": np, "math": math, exercise.owner: implementation}
     namespace["print"] = lambda *args: printed.extend(args)
+    namespace["round"] = lambda x, digits=None: (
+        np.round(x, digits or 0) if isinstance(x, np.ndarray) else round(x, digits)
+    )
     seen: list[tuple[str, Any]] = []
     for example in _examples(exercise):
         try:
@@ -83,7 +88,7 @@ def outcomes(exercise: Exercise, implementation: Any) -> list[tuple[str, Any]]:
             exec(compile(example.source, "<example>", "exec"), namespace)
         else:
             seen.append((example.source.strip(), settled(eval(code, namespace))))
-    return seen + [("what the example prints", text) for text in printed]
+    return seen + [(say("what the example prints"), text) for text in printed]
 
 
 def examples_text(exercise: Exercise, indent: str) -> str:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
+from numpygpt.course.say import say
+
 
 @dataclass(frozen=True)
 class Exercise:
@@ -82,7 +84,7 @@ _PLAN = """
 
 NAMED = {  # by a page's number: the exercises that the page names at its end
     1: ("join", "encode", "train"),
-    2: ("token_embedding", "sinusoidal_encoding"),
+    2: ("token_embedding", "positional_embedding"),
     3: ("softmax", "attention", "multi_head_attention"),
     4: ("layer_norm", "gelu", "transformer_block"),
     5: ("gpt2",),
@@ -95,17 +97,37 @@ NAMED = {  # by a page's number: the exercises that the page names at its end
 }
 
 
+FILES = {  # by a page's number: the file that explains it
+    1: "01-text-becomes-numbers",
+    2: "02-numbers-become-vectors",
+    3: "03-attention",
+    4: "04-the-rest-of-the-block",
+    5: "05-the-whole-model",
+    6: "06-from-logits-to-text",
+    7: "07-fast-decoding",
+    8: "08-how-good-is-it",
+    9: "09-learning",
+    11: "11-the-original-transformer",
+    12: "12-what-gpt2-is-used-for",
+}
+
+
+def page_file(page: int) -> str:
+    """Return where the page of a number lies, in the language spoken."""
+    return say("tutorials/{name}.md", name=FILES[page])
+
+
 def section(page: int) -> str:
     """Return what the page of a number says of its exercises, as Markdown."""
     names = NAMED[page]
     others = [name for name, exercise in EXERCISES.items() if exercise.page == page and name not in names]
     listed = ", ".join(f"`{name}`" for name in names)
-    more = (
-        f"\nThe page has {len(others)} more: `python -m numpygpt.course status my-gpt2` names them." if others else ""
-    )
+    functions = "function" if len(others) == 1 else "functions"
+    more = f" and {len(others)} more {functions} of this page" if others else ""
     return (
         "## Write it yourself\n\n"
-        f"In [the course](../README.md), as empty functions to fill in:\n{listed}.{more}\n\n"
+        f"[The course](README.md#the-course) has empty versions of {listed}{more}:\n"
+        "fill them in, and let `check` test them.\n\n"
         "```text\npython -m numpygpt.course start my-gpt2\n"
         f"python -m numpygpt.course check my-gpt2 {' '.join(names)}\n```\n"
     )
@@ -133,5 +155,5 @@ def find(name: str) -> Exercise:
     Raises ValueError where there is none.
     """
     if name not in EXERCISES:
-        raise ValueError(f"no exercise is called {name!r}; they are {', '.join(EXERCISES)}")
+        raise ValueError(say("no exercise is called {name!r}; they are {all}", name=name, all=", ".join(EXERCISES)))
     return EXERCISES[name]

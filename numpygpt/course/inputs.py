@@ -158,7 +158,12 @@ def _cross(rng: Any) -> list[Case]:
     cases = [
         case(floats(rng, *lead, 4, 8), floats(rng, *lead, 5, 8), **_projections(rng), n_head=n) for lead, n in shapes
     ]
-    return [*cases, case(floats(rng, 4, 8), floats(rng, 5, 8), **_projections(rng), n_head=2, mask=pad)]
+    masks = [pad, EACH_PAD]
+    leads: list[tuple[int, ...]] = [(), (2,)]
+    return cases + [
+        case(floats(rng, *lead, 4, 8), floats(rng, *lead, 5, 8), **_projections(rng), n_head=2, mask=mask)
+        for lead, mask in zip(leads, masks, strict=True)
+    ]
 
 
 def _feed_forward(rng: Any) -> list[Case]:
@@ -173,11 +178,12 @@ def _layer(rng: Any, decoder: bool) -> dict[str, Any]:
 
 
 PAD = np.where(np.arange(5) < 3, np.float32(0), np.float32(MASKED))
+EACH_PAD = np.where(np.arange(5) < np.array([[[[4]]], [[[2]]]]), np.float32(0), np.float32(MASKED))  # padding_mask's
 
 
 def _encoder(rng: Any) -> list[Case]:
-    masks: list[Any] = [0.0, PAD, PAD]
-    leads = [(), (2,), ()]
+    masks: list[Any] = [0.0, PAD, PAD, EACH_PAD]
+    leads: list[tuple[int, ...]] = [(), (2,), (), (2,)]
     return [
         case(floats(rng, *lead, 5, 8), **_layer(rng, False), n_head=2, mask=mask)
         for lead, mask in zip(leads, masks, strict=True)
@@ -185,8 +191,8 @@ def _encoder(rng: Any) -> list[Case]:
 
 
 def _decoder(rng: Any) -> list[Case]:
-    masks: list[Any] = [0.0, PAD, PAD]
-    leads = [(), (2,), ()]
+    masks: list[Any] = [0.0, PAD, PAD, EACH_PAD]
+    leads: list[tuple[int, ...]] = [(), (2,), (), (2,)]
     return [
         case(floats(rng, *lead, 4, 8), floats(rng, *lead, 5, 8), **_layer(rng, True), n_head=2, memory_mask=mask)
         for lead, mask in zip(leads, masks, strict=True)

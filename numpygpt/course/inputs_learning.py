@@ -43,7 +43,8 @@ def _cross_entropy(rng: Any) -> list[Case]:
 def _loss_gradient(rng: Any) -> list[Case]:
     huge = np.array([[3000.0, 2999.0, -4000.0], [-3000.0, -3001.0, -3003.0]], np.float32)
     targets = [np.array([1, 0, 4]), np.array([1, -100, 4, 2])]
-    return [*(case(floats(rng, len(each), 5), each) for each in targets), case(huge, np.array([1, 2]))]
+    plain = [*(case(floats(rng, len(each), 5), each) for each in targets), case(huge, np.array([1, 2]))]
+    return [*plain, *(case(floats(rng, len(each), 5), each, label_smoothing=0.2) for each in targets)]
 
 
 def _linear(rng: Any) -> list[Case]:
@@ -78,15 +79,18 @@ def _positional_embedding(rng: Any) -> list[Case]:
 
 
 def _attention(rng: Any) -> list[Case]:
-    def one(*lead: int, n_query: int = 4, n_key: int = 4, causal: bool = True, scale: float = 0.5) -> Case:
+    def one(
+        *lead: int, n_query: int = 4, n_key: int = 4, causal: bool = True, scale: float = 0.5, dropout: bool = False
+    ) -> Case:
         q, k, v = (floats(rng, *lead, n, 4) for n in (n_query, n_key, n_key))
         mask: Any = causal_mask(n_query) if causal else 0.0
         scores = q * np.float32(scale * math.sqrt(4)) @ k.swapaxes(-1, -2) / 2 + mask
         p = softmax(scores)
-        saved = SavedAttention(p, None, p @ v)
+        kept = np.where(rng.random(p.shape) < 0.75, np.float32(4 / 3), np.float32(0)) if dropout else None
+        saved = SavedAttention(p, kept, (p if kept is None else p * kept) @ v)
         return case(floats(rng, *lead, n_query, 4), saved, q, k, v, scale)
 
-    return [one(), one(2, 3), one(n_query=3, n_key=5, causal=False), one(2, scale=0.7)]
+    return [one(), one(2, 3), one(n_query=3, n_key=5, causal=False), one(2, scale=0.7), one(2, dropout=True)]
 
 
 def _rates(rng: Any) -> list[Case]:
@@ -125,10 +129,11 @@ def _adamw(rng: Any) -> list[Case]:
 def steps_of_adamw(optimizer: Any, tensors: Any, gradients: Any, lr: float, options: Any) -> Any:
     """Take a step for each of the gradients, and return the tensors after each."""
     tensors = {name: tensor.copy() for name, tensor in tensors.items()}
+    of_the_model = dict(tensors)  # which keeps its arrays: a new one in the dict would not reach it
     made, seen = optimizer(tensors, **options), []
     for step, each in enumerate(gradients):
         made.update(tensors, each, step=step, lr=lr * (1 + step))
-        seen.append({name: tensor.copy() for name, tensor in tensors.items()})
+        seen.append({name: tensor.copy() for name, tensor in of_the_model.items()})
     return seen
 
 

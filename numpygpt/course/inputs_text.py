@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from numpygpt.course.inputs_learning import Case, case, floats
+from numpygpt.layers import softmax
+from numpygpt.sampling import Sampling
 from numpygpt.tokenizer import Tokenizer
 
 TEXTS = [
@@ -51,12 +53,18 @@ def _words(rng: Any) -> list[Case]:
 def _encode(rng: Any) -> list[Case]:
     special = "<|endoftext|>"
     plain = [case(text) for text in TEXTS]
-    return [*plain, case(f"a{special}b {special}"), case(f"a{special}b {special}", allowed_special={special})]
+    ends = f"a{special}b {special}"
+    return [*plain, case(ends), case(ends, allowed_special={special}), case(ends, allowed_special="all")]
 
 
 def _decode(rng: Any) -> list[Case]:
     small = Tokenizer(_merges())
-    return [*(case(small.encode(text)) for text in TEXTS), case([220, 97, 188, 98]), case(small.encode("🐈")[:2])]
+    return [
+        *(case(small.encode(text)) for text in TEXTS),
+        case([220, 97, 188, 98]),
+        case(small.encode("🐈")[:2]),
+        case([65, small.eot_id]),
+    ]
 
 
 def _train(rng: Any) -> list[Case]:
@@ -106,12 +114,26 @@ def _penalty(rng: Any) -> list[Case]:
 
 
 def _sample(rng: Any) -> list[Case]:
-    return [case(floats(rng, 6), 3), case(_logits(rng), 4), case(np.tile(floats(rng, 1, 7), (200, 1)), 5)]
+    sure = np.where(np.arange(6) == np.array([[2], [5], [0]]), 3, -99).astype(np.float32)
+    return [case(sure[0], 1), case(sure, 2), case(floats(rng, 7), 3, 4000), case(_logits(rng)[0] / 2, 6, 4000)]
 
 
-def draw(sample: Any, logits: Any, seed: int) -> Any:
-    """Draw by a generator that starts anew."""
-    return sample(logits, np.random.default_rng(seed))
+CHANCE = 0.035  # of 4000 draws, a token's share is off by its probability's standard deviation, 0.008, or four of them
+
+
+def draw(sample: Any, logits: Any, seed: int, n: int = 0) -> Any:
+    """Draw once; or n times, for the share of each token, where any way to draw will do.
+
+    Shares as near to the probabilities as chance allows are given as the probabilities themselves.
+    """
+    if not n:
+        return sample(logits, np.random.default_rng(seed))
+    rows = np.tile(logits, (n, 1))
+    ids, again, others = (np.asarray(sample(rows, np.random.default_rng(s))) for s in (seed, seed, seed + 1))
+    shares, p = np.bincount(ids, minlength=len(logits)) / n, softmax(logits)
+    by_seed = np.array_equal(ids, again) and not np.array_equal(ids, others)
+    near = shares.shape == p.shape and np.abs(shares - p).max() < CHANCE
+    return {"shares of the tokens": p if near else shares, "chance comes from rng alone": by_seed}
 
 
 def _count_on(ids: Any) -> Any:
@@ -126,19 +148,25 @@ def _generate(rng: Any) -> list[Case]:
         {"max_new_tokens": 50, "n_ctx": 8},
         {"max_new_tokens": 6, "n_ctx": 100, "n_vocab": 8},
         {"max_new_tokens": 0, "n_ctx": 100},
+        {"max_new_tokens": 20, "n_ctx": 100, "eos_token_id": 0},
+        {"max_new_tokens": 12, "n_ctx": 100, "sampling": Sampling(temperature=0.7), "seed": 3},
+        {"max_new_tokens": 12, "n_ctx": 100, "sampling": Sampling(repetition_penalty=2.0)},
+        {"max_new_tokens": 3, "n_ctx": 2},
     ]
     return [case([3, 4, 5], _count_on, **loop) for loop in loops]
 
 
 def _completions(rng: Any) -> list[Case]:
-    return [case("Once upon a time", 6), case("The cat", 3)]
+    ends = [case("happily ever", 9, n_ctx=20), case("The cat", 9, n_ctx=5)]  # by the model's choice, by its window
+    return [case("Once upon a time", 6), case("The cat", 3, n_ctx=9), *ends]
 
 
-def complete_with_stories(complete: Any, prompt: str, n: int) -> Any:
-    """Complete a prompt by the model that comes along."""
+def complete_with_stories(complete: Any, prompt: str, n: int, n_ctx: int | None = None) -> Any:
+    """Complete a prompt by the model that comes along, its context window cut to n_ctx tokens."""
     from numpygpt.course.weights import read_weights
 
     merges, params, n_head = read_weights()
+    params = params | {"wpe": {"weight": params["wpe"]["weight"][:n_ctx]}}
     return complete(prompt, merges, params, n_head, max_new_tokens=n)
 
 

@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from numpygpt.course.exercises import EXERCISES, SOURCES, Exercise
+from numpygpt.course.say import say
 
 
 class NotWrittenError(Exception):
@@ -61,12 +62,17 @@ def load(folder: Path, exercise: Exercise, *, own: bool) -> Any:
     folder = folder.resolve()
     path = folder / exercise.file
     if not path.is_file():
-        raise NotWrittenError(f"there is no {exercise.file} in {folder}; start the course there again to get its stub")
+        text = "there is no {file} in {folder}; start the course there again to get its stub"
+        raise NotWrittenError(say(text, file=exercise.file, folder=folder))
     node = definition(ast.parse(path.read_text(encoding="utf-8"), str(path)), exercise.attribute)
     if node is not None and is_stub(node):
         raise NotWrittenError(
-            f"{exercise.name} is not written yet: open {exercise.file}, line {node.lineno}; page {exercise.page} of "
-            f"the tutorials explains it, and it takes about {exercise.minutes} minutes"
+            say(
+                "{exercise.name} is not written yet: open {exercise.file}, line {line}; page {exercise.page} of the "
+                "tutorials explains it, and it takes about {exercise.minutes} minutes",
+                exercise=exercise,
+                line=node.lineno,
+            )
         )
     _forget(folder)
     sys.dont_write_bytecode = True
@@ -76,11 +82,20 @@ def load(folder: Path, exercise: Exercise, *, own: bool) -> Any:
     module = importlib.import_module(exercise.module)
     implementation = getattr(module, exercise.owner, None)
     if implementation is None:
-        raise NotWrittenError(f"{exercise.file} has no {exercise.owner}; `reset` gives its stub back")
+        text = "{file} has no {name}; `reset` gives its stub back"
+        raise NotWrittenError(say(text, file=exercise.file, name=exercise.owner))
     _stand_on_the_book(folder, exercise, own)
     if exercise.method:
         return with_book_methods(implementation, exercise)
     return implementation
+
+
+def class_with(exercise: Exercise, method: Any) -> type:
+    """Return a class like the book's but for one method, a property where the book's is one."""
+    book = exercise.book()
+    kind = type(vars(book)[exercise.method])
+    own = kind(method) if kind in (property, classmethod, staticmethod) and not isinstance(method, kind) else method
+    return type(exercise.owner, (book,), {exercise.method: own})
 
 
 def with_book_methods(cls: type, exercise: Exercise) -> type:
@@ -123,7 +138,7 @@ def _stand_on_the_book(folder: Path, exercise: Exercise, own: bool) -> None:
 def own_lines(error: BaseException, folder: Path) -> str:
     """Tell an exception by the learner's own lines alone."""
     if isinstance(error, SyntaxError) and error.filename:
-        place = f"{Path(error.filename).name}, line {error.lineno}"
+        place = say("{file}, line {line}", file=Path(error.filename).name, line=error.lineno)
         code = (error.text or "").rstrip("\n")
         pointer = " " * max(0, (error.offset or 1) - 1) + "^"
         return f"{place}: {error.msg}\n    {code}\n    {pointer}"
@@ -135,6 +150,7 @@ def own_lines(error: BaseException, folder: Path) -> str:
         in_notebook = not file.exists() or frame.filename.startswith("<")
         if in_folder or (in_notebook and not file.is_relative_to(package) and "frozen" not in frame.filename):
             name = file.resolve().relative_to(folder.resolve()) if in_folder else file.name
-            lines.append(f"{name}, line {frame.lineno}, in {frame.name}: {frame.line}")
+            at = say("{file}, line {line}", file=name, line=frame.lineno)
+            lines.append(say("{place}, in {function}: {code}", place=at, function=frame.name, code=frame.line))
     said = f"{type(error).__name__}: {error}".rstrip(": ")
     return "\n".join([*lines[-4:], said])

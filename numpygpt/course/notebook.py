@@ -7,14 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from numpygpt.course.exercises import EXERCISES, Exercise, find
-from numpygpt.course.learner import with_book_methods
+from numpygpt.course.learner import class_with, with_book_methods
 from numpygpt.course.stages import check as check_stages
+from numpygpt.languages import speaking
 
 
-def check(function: Callable[..., Any] | type, name: str | None = None) -> bool:
+def check(function: Callable[..., Any] | type, name: str | None = None, *, lang: str = "en") -> bool:
     """Check a function as an exercise, print what came of it, and return whether it passed.
 
-    `name` is the exercise's where the function's own name is not: `check(softmax, "backward.softmax")`.
+    `name` is the exercise's where the function's own name is not: `check(softmax, "backward.softmax")`; `lang` is the
+    language that it is said in: "zh" for Chinese.
 
     >>> from numpygpt import relu
     >>> check(relu)  # doctest: +ELLIPSIS
@@ -22,8 +24,13 @@ def check(function: Callable[..., Any] | type, name: str | None = None) -> bool:
         with your relu, ...
     True
 
-    Raises ValueError for a name that is no exercise's.
+    Raises ValueError for a name that is no exercise's, and for a language that there is not.
     """
+    with speaking(lang):
+        return _check(function, name)
+
+
+def _check(function: Callable[..., Any] | type, name: str | None) -> bool:
     if isinstance(function, type) and name is None:
         methods = [
             e for e in EXERCISES.values() if e.method and e.owner == function.__name__ and e.method in vars(function)
@@ -36,7 +43,7 @@ def check(function: Callable[..., Any] | type, name: str | None = None) -> bool:
     implementation: Any = function
     if exercise.method:
         own = vars(function)[exercise.method] if isinstance(function, type) else function
-        implementation = type(exercise.owner, (exercise.book(),), {exercise.method: own})
+        implementation = class_with(exercise, own)
     return _one(exercise, implementation)
 
 

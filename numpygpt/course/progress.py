@@ -11,6 +11,7 @@ from numpygpt.course.exercises import EXERCISES
 from numpygpt.course.learner import is_written
 from numpygpt.course.stages import Result
 from numpygpt.files import atomic_write
+from numpygpt.languages import LANGUAGES
 
 FILE = ".course.json"
 
@@ -24,6 +25,11 @@ class Progress:
             self.content: dict[str, Any] = json.loads(self.path.read_text(encoding="utf-8"))
         except (OSError, ValueError):  # none yet, or a damaged one: it holds nothing that cannot be made again
             self.content = {}
+
+    @property
+    def lang(self) -> str | None:
+        """The language that the learner chose, if any."""
+        return lang if (lang := self.content.get("lang")) in LANGUAGES else None
 
     def of(self, name: str) -> dict[str, Any]:
         """Return what is known of one exercise, to be changed."""

@@ -12,6 +12,7 @@ from numpygpt.arrays import flatten
 from numpygpt.backward.gpt2 import gpt2
 from numpygpt.config import GPT2Config, initialize
 from numpygpt.course.exercises import Exercise, find
+from numpygpt.course.say import say
 from numpygpt.course.swap import DiffersError, book, swapped
 
 CONFIG = GPT2Config(vocab_size=40, n_ctx=8, n_embd=16, n_layer=2, n_head=2)
@@ -57,5 +58,7 @@ def train_two_steps(exercise: Exercise, implementation: Any) -> str:
     with _in_place(exercise, implementation):
         got = _train(config)
     if not np.allclose(got, expected, rtol=1e-3):
-        raise DiffersError(f"the losses of training should be {np.round(expected, 4)}, and are {np.round(got, 4)}")
-    return f"with your {exercise.attribute}, a model of two layers learns: loss " + " -> ".join(f"{x:.4f}" for x in got)
+        text = "the losses of training should be {expected}, and are {got}"
+        raise DiffersError(say(text, expected=np.round(expected, 4), got=np.round(got, 4)))
+    losses = " -> ".join(f"{x:.4f}" for x in got)
+    return say("with your {name}, a model of two layers learns: loss {losses}", name=exercise.attribute, losses=losses)

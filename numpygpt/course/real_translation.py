@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from numpygpt.course.exercises import Exercise
+from numpygpt.course.say import say
 from numpygpt.course.swap import DiffersError, book, swapped
 from numpygpt.models import marian
 from numpygpt.models.names import find_embedded
@@ -53,11 +54,14 @@ def translate(exercise: Exercise, implementation: Any, remarks: list[str], secon
     with swapped(exercise, implementation):
         got = write(NEW_TOKENS, seconds)
     if len(got[0]) <= NEW_TOKENS and got[0][-1] != config.eos_token_id:
-        remarks.append(f"right but slow: it was waited for, and the text is cut after new token {len(got[0]) - 1}")
+        text = "right but slow: it was waited for, and the text is cut after new token {n}"
+        remarks.append(say(text, n=len(got[0]) - 1))
     expected = write(len(got[0]) - 1)
     if expected[0] != got[0] or not np.allclose(expected[1], got[1], rtol=1e-3, atol=1e-2):
-        raise DiffersError("the logits of the encoder-decoder differ from the reference")
+        raise DiffersError(say("the logits of the encoder-decoder differ from the reference"))
     if tokenizer is None:
-        return f"with your {exercise.attribute}, a small random encoder-decoder gives the reference's logits"
+        said = "with your {name}, a small random encoder-decoder gives the reference's logits"
+        return say(said, name=exercise.attribute)
     french = tokenizer.decode([i for i in got[0][1:] if i != config.eos_token_id]).strip()
-    return f'with your {exercise.attribute}, the translator makes of "{TEXT}": "{french}"'
+    said = 'with your {name}, the translator makes of "{text}": "{french}"'
+    return say(said, name=exercise.attribute, text=TEXT, french=french)

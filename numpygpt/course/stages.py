@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import time
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from numpygpt.course.inputs import cases, probe
 from numpygpt.course.inputs_learning import Case
 from numpygpt.course.learner import own_lines
 from numpygpt.course.properties import explain
+from numpygpt.course.say import say
 
 STAGES = ("not written", "shape", "example", "against the book", "in the real model")
 MAY_OVERWRITE = {"backward.cross_entropy"}  # as its docstring says
@@ -43,10 +45,13 @@ class Result:
 
     def text(self) -> str:
         """Return what the learner reads."""
-        lines = [*self.message.splitlines(), *(f"remark: {remark}" for remark in self.remarks)]
+        lines = [*self.message.splitlines(), *(say("remark: {text}", text=remark) for remark in self.remarks)]
         if self.hints:
-            lines.append(f"hint: {self.hints[0]}")
-        head = f"{self.name}: passed" if self.passed else f"{self.name}: stage {self.stage}, {STAGES[self.stage]}"
+            lines.append(say("hint: {text}", text=self.hints[0]))
+        head = say("{name}: passed", name=self.name)
+        if not self.passed:
+            stage = say(STAGES[self.stage])
+            head = say("{name}: stage {number}, {stage}", name=self.name, number=self.stage, stage=stage)
         return "\n".join([head, *(f"    {line}" for line in lines)])
 
     def as_dict(self) -> dict[str, Any]:
@@ -105,28 +110,40 @@ def check(exercise: Exercise, implementation: Any, folder: Path) -> Result:
     return result
 
 
+@cache
+def _outcomes(exercise: Exercise, implementation: Any) -> list[Outcome]:
+    """Call the book's function, or a mistake, with every input; the learner's may not be the same twice."""
+    return [outcome(exercise.name, implementation, one) for one in cases(exercise.name)]
+
+
+@cache
+def _example_of_the_book(exercise: Exercise) -> list[tuple[str, Any]]:
+    return examples.outcomes(exercise, exercise.book())
+
+
 def _stages(exercise: Exercise, implementation: Any, folder: Path, result: Result) -> str:
-    name, book, inputs = exercise.name, exercise.book(), cases(exercise.name)
-    expected = [outcome(name, book, one) for one in inputs]
+    name, inputs, expected = exercise.name, cases(exercise.name), _outcomes(exercise, exercise.book())
     got: list[Outcome] = []
     for i, (one, right) in enumerate(zip(inputs, expected, strict=True)):
         got.append(outcome(name, implementation, one))
         if i < 2:
             _raise_error(got[i].error, 1, one, folder)
             if wrong := form_difference(right.value, got[i].value):
-                raise Wrong(1, f"{wrong}\nwith {describe(one)}")
+                raise Wrong(1, f"{wrong}\n{_with(one)}")
             if got[i].changed:
-                raise Wrong(1, "it changes its input in place: whoever called it loses what they had; make a new array")
+                text = "it changes its input in place: whoever called it loses what they had; make a new array"
+                raise Wrong(1, say(text))
     if any(widened(right.value, mine.value) for right, mine in zip(expected[:2], got[:2], strict=True)):
-        result.remarks.append("the result is wider than the input (float64 of float32): right, and slower in the model")
+        text = "the result is wider than the input (float64 of float32): right, and slower in the model"
+        result.remarks.append(say(text))
     _example(exercise, implementation, folder)
     for one, right, mine in zip(inputs, expected, got, strict=True):
         _raise_error(mine.error, 3, one, folder)
         if mine.changed:
-            raise Wrong(3, f"it changes its input in place; make a new array\nwith {describe(one)}")
+            raise Wrong(3, say("it changes its input in place; make a new array") + f"\n{_with(one)}")
         if wrong := difference(right.value, mine.value):
             why = explain(name, one, mine.value, implementation)
-            raise Wrong(3, "\n".join([*why, wrong, f"with {describe(one)}"]))
+            raise Wrong(3, "\n".join([*why, wrong, _with(one)]))
     try:
         return real.show(exercise, implementation, result.remarks)
     except real.DiffersError as error:
@@ -137,23 +154,29 @@ def _stages(exercise: Exercise, implementation: Any, folder: Path, result: Resul
 
 def _example(exercise: Exercise, implementation: Any, folder: Path) -> None:
     with np.errstate(all="ignore"):
-        expected = examples.outcomes(exercise, exercise.book())
+        expected = _example_of_the_book(exercise)
         try:
             got = examples.outcomes(exercise, implementation)
         except Exception as error:
-            raise Wrong(2, "the docstring's example:\n" + own_lines(error, folder)) from None
+            raise Wrong(2, say("the docstring's example:") + "\n" + own_lines(error, folder)) from None
     for (source, right), (_, mine) in zip(expected, got, strict=False):
-        if wrong := difference(right, mine, 2e-3):
+        if right is not None and (wrong := difference(right, mine, 2e-3)):  # what returns nothing may return something
             raise Wrong(2, f"{source}\n{wrong}")
     if len(expected) != len(got):
-        raise Wrong(2, f"the docstring's example makes {len(expected)} results, here {len(got)}")
+        text = "the docstring's example makes {expected} results, here {got}"
+        raise Wrong(2, say(text, expected=len(expected), got=len(got)))
 
 
 def _raise_error(error: Exception | None, stage: int, one: Case, folder: Path) -> None:
     if isinstance(error, NotImplementedError):
-        raise Wrong(stage, "it still raises NotImplementedError: write what is missing\n" + own_lines(error, folder))
+        text = "it still raises NotImplementedError: write what is missing"
+        raise Wrong(stage, f"{say(text)}\n{own_lines(error, folder)}")
     if error is not None:
-        raise Wrong(stage, own_lines(error, folder) + f"\nwith {describe(one)}")
+        raise Wrong(stage, own_lines(error, folder) + f"\n{_with(one)}")
+
+
+def _with(one: Case) -> str:
+    return say("with {inputs}", inputs=describe(one))
 
 
 def describe(one: Case) -> str:
@@ -165,7 +188,9 @@ def describe(one: Case) -> str:
 
 def _part(value: Any) -> str:
     if isinstance(value, np.ndarray):
-        return short(value).replace("\n", " ") if value.size <= 6 else f"an array of shape {value.shape}"
+        return (
+            short(value).replace("\n", " ") if value.size <= 6 else say("an array of shape {shape}", shape=value.shape)
+        )
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key!r}: ..." for key in value) + "}"
     if callable(value):
@@ -178,15 +203,12 @@ def recognize(exercise: Exercise, implementation: Any, result: Result) -> None:
     """Find the known mistake that makes the same of every input, and take its hints."""
     from numpygpt.course.mistakes import mistakes_of
 
-    inputs = cases(exercise.name)
-    mine = [outcome(exercise.name, implementation, one) for one in inputs]
+    mine = [outcome(exercise.name, implementation, one) for one in cases(exercise.name)]
     if all(own.error is not None for own in mine):
         return  # it says itself what is wrong
     for mistake in mistakes_of(exercise.name):
-        if all(
-            alike(outcome(exercise.name, mistake.function, one), own) for one, own in zip(inputs, mine, strict=True)
-        ):
-            result.mistake, result.hints = mistake.name, list(mistake.hints)
+        if all(map(alike, _outcomes(exercise, mistake.function), mine)):
+            result.mistake, result.hints = mistake.name, [say(hint) for hint in mistake.hints]
             return
 
 

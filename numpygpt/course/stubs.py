@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from numpygpt.course.examples import examples_text
-from numpygpt.course.exercises import EXERCISES, SOURCES
+from numpygpt.course.exercises import EXERCISES, SOURCES, page_file
+from numpygpt.course.say import say
 
 LEFT_OUT = {  # what stands in the book's module and belongs to no exercise, or would give one away
     "tokenizer": {"Pair", "T", "_special", "_encode_ordinary", "_learn_merges"},
@@ -68,7 +69,7 @@ def stub_file(module: str) -> str:
     used = ALWAYS | {inner.id for node in kept for inner in ast.walk(node) if isinstance(inner, ast.Name)}
     imports = [bare for node in tree.body if (bare := _import(node, used))]
     body = [_stubbed(node, module, "") for node in kept]
-    parts = [f'"""{first_line}\n\nWrite what raises NotImplementedError; check it with\n', _commands(module), '"""\n\n']
+    parts = [f'"""{first_line}\n\n', _commands(module), '"""\n\n']
     parts += [ast.unparse(node) + "\n" for node in imports]
     for node in body:
         spaced = isinstance(node, (ast.FunctionDef, ast.ClassDef, ast.If))
@@ -78,7 +79,13 @@ def stub_file(module: str) -> str:
 
 def _commands(module: str) -> str:
     first = next(name for name, exercise in EXERCISES.items() if exercise.module == module)
-    return f"`python -m numpygpt.course check FOLDER {first}`, or another of its names.\n"
+    pages = dict.fromkeys(page_file(e.page) for e in EXERCISES.values() if e.module == module)
+    lines = [
+        say("Write what raises NotImplementedError; check it with"),
+        say("`python -m numpygpt.course check FOLDER {name}`, or another of its names.", name=first),
+        say("To read: {pages}", pages=", ".join(pages)),
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def _names(node: ast.stmt) -> set[str]:
@@ -128,13 +135,18 @@ from pathlib import Path
 import pytest
 
 from numpygpt.course.exercises import EXERCISES
+from numpygpt.course.progress import Progress
 from numpygpt.course.run import check_in_process
+from numpygpt.languages import speaking
+
+FOLDER = Path(__file__).parent
 
 
 @pytest.mark.parametrize("name", EXERCISES)
 def test_exercise(name):
-    result = check_in_process(Path(__file__).parent, name)
-    assert result.passed, result.text()
+    with speaking(Progress(FOLDER).lang or "en"):
+        result = check_in_process(FOLDER, name)
+        assert result.passed, result.text()
 '''
 
 

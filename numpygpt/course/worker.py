@@ -8,7 +8,9 @@ from pathlib import Path
 
 from numpygpt.course.exercises import Exercise, find
 from numpygpt.course.learner import NotWrittenError, load, own_lines
+from numpygpt.course.say import say
 from numpygpt.course.stages import FAILED, NOT_WRITTEN, Result, check
+from numpygpt.languages import speaking
 
 
 def check_folder(folder: Path, exercise: Exercise) -> Result:
@@ -23,14 +25,15 @@ def check_folder(folder: Path, exercise: Exercise) -> Result:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # of the learner's file, which may even end the program
-        return Result(exercise.name, FAILED, 1, "the file does not run:\n" + own_lines(error, folder))
+        return Result(exercise.name, FAILED, 1, say("the file does not run:") + "\n" + own_lines(error, folder))
     return result
 
 
 def main() -> None:
-    """Check `FOLDER NAME`, and write the result to `FILE`."""
-    folder, name, file = sys.argv[1:]
-    result = check_folder(Path(folder), find(name))
+    """Check `FOLDER NAME`, and write the result to `FILE`, its texts in the language `LANG`."""
+    folder, name, file, lang = sys.argv[1:]
+    with speaking(lang):
+        result = check_folder(Path(folder), find(name))
     Path(file).write_text(json.dumps(result.as_dict()), encoding="utf-8")
 
 

@@ -10,6 +10,13 @@ const MONO = "ui-monospace, 'DejaVu Sans Mono', Menlo, Consolas, monospace";
 let view = prepare(page.view);
 let hovered = null; // the query that the pointer is on
 
+/* ---- Texts: the English one is the key of its translation; {name} stands for a field, a text or an element */
+
+const pieces = (text, fields = {}) => (page.texts[text] ?? text).split(/\{(\w+)\}/).flatMap((piece, i) => (i % 2 ? fields[piece] : piece || []));
+const say = (text, fields) => pieces(text, fields).join("");
+const comma = (parts) => parts.flatMap((part, i) => (i ? [say(", "), part] : [part])); // in a row, elements too
+const headName = (layer, head) => say("head {head} of layer {layer}", { head, layer });
+
 /* ---- Data */
 
 function prepare(raw) {
@@ -59,7 +66,7 @@ const plain = (ids) => ids.map(token).join("").replaceAll("␣", " ");
 const word = (position) => token(view.ids[position]);
 const keyWord = (position) => token(view.keys[position]);
 const translates = () => "source_ids" in view; // then a token's logits and attention are those that chose it, not those after it
-const moment = () => (translates() ? `To choose ${word(state.position)}` : `After ${word(state.position)}`);
+const moment = () => say(translates() ? "To choose {word}" : "After {word}", { word: word(state.position) });
 const percent = (share) => (share > 0 && share < 0.001 ? "<0.1%" : `${(100 * share).toFixed(share < 0.0995 ? 1 : 0)}%`);
 const fixed = (value, digits) => value.toFixed(digits).replace(/^-(0\.?0*)$/, "$1").replace("-", "−");
 const signed = (value, digits = 1) => (value < 0 ? "−" : "+") + Math.abs(value).toFixed(digits);
@@ -226,7 +233,7 @@ const below = (boxes) => boxes.some((box) => box.below);
 
 function drawStrip() {
   const buttons = view.ids.map((id, position) =>
-    make("button", { type: "button", class: "token", ...item(position === state.position, `${token(id)}, token ${position}`) }, token(id)));
+    make("button", { type: "button", class: "token", ...item(position === state.position, say("{word}, token {position}", { word: token(id), position })) }, token(id)));
   byId("strip").replaceChildren(...buttons);
   const strip = byId("strip").getBoundingClientRect();
   const button = buttons[state.position].getBoundingClientRect();
@@ -239,10 +246,6 @@ function drawSummary() {
   if (translates()) return drawTranslationSummary();
   const rows = view.lens.rows.length;
   const target = view.stream.targets.at(position);
-  const parts = [
-    "After ", tokenSpan(word(position)), " the model says ", tokenSpan(token(target)),
-    ` (${percent(view.lens.probabilities.at(rows - 1, position, 0))}). `,
-  ];
   const pushes = [];
   for (let layer = 0; layer < model.n_layer; layer++)
     for (let head = 0; head < model.n_head; head++) pushes.push(view.stream.head_push.at(layer, head, position));
@@ -250,12 +253,14 @@ function drawSummary() {
   const [layer, head] = [Math.floor(best / model.n_head), best % model.n_head];
   const weights = view.attention.patterns.row(layer, head, position);
   const key = largest(weights, 1)[0];
-  const button = make("button", { type: "button", class: "link", id: "strongest-head" }, `head ${head} of layer ${layer}`);
+  const button = make("button", { type: "button", class: "link", id: "strongest-head" }, headName(layer, head));
   button.onclick = () => { change({ layer, head }); byId("attention").scrollIntoView(); };
-  parts.push("The head that adds most to this answer, ", button, ", looks most at ", tokenSpan(word(key)),
-    ` (token ${key}, ${percent(weights[key])} of its attention). `);
-  if (position < view.n - 1) parts.push("The text itself goes on with ", tokenSpan(word(position + 1)), ".");
-  byId("summary").replaceChildren(...parts);
+  const answer = { word: tokenSpan(word(position)), next: tokenSpan(token(target)), share: percent(view.lens.probabilities.at(rows - 1, position, 0)) };
+  const place = { head: button, key: tokenSpan(word(key)), position: key, share: percent(weights[key]) };
+  byId("summary").replaceChildren(
+    ...pieces("After {word} the model says {next} ({share}). ", answer),
+    ...pieces("The head that adds most to this answer, {head}, looks most at {key} (token {position}, {share} of its attention). ", place),
+    ...(position < view.n - 1 ? pieces("The text itself goes on with {word}.", { word: tokenSpan(word(position + 1)) }) : []));
 }
 
 function drawTranslationSummary() {
@@ -265,26 +270,28 @@ function drawTranslationSummary() {
   const weights = sums.map((each) => each.reduce((sum, weight) => sum + weight, 0) / model.n_head);
   const key = largest(weights, 1)[0];
   byId("summary").replaceChildren(
-    "“", view.text, "” becomes “", plain(view.ids).trim(), "”. When the model chose ", tokenSpan(word(position)),
-    ` (${percent(chance)}), its last layer looked most at `, tokenSpan(keyWord(key)), ` (${percent(weights[key])} of the attention, the mean of its heads).`);
+    ...pieces("“{source}” becomes “{translation}”. ", { source: view.text, translation: plain(view.ids).trim() }),
+    ...pieces("When the model chose {word} ({chance}), its last layer looked most at {key} ({share} of the attention, the mean of its heads).", {
+      word: tokenSpan(word(position)), chance: percent(chance), key: tokenSpan(keyWord(key)), share: percent(weights[key]),
+    }));
 }
 
 /* ---- 1 Tokens */
 
 function drawMerges() {
-  const ids = figure("ids", 10, "The tokens with their ids");
+  const ids = figure("ids", 10, say("The tokens with their ids"));
   const boxes = view.ids.map((id, i) => ({ text: token(id), below: String(id), chosen: i === state.position, value: id }));
   const source = view.keys.map((id) => ({ text: token(id), below: String(id), value: id }));
   const top = translates() ? flow(ids, source, 1, 1, widthOf(ids)) + 10 : 1;
   setSize(ids, widthOf(ids), flow(ids, boxes, 1, top, widthOf(ids)));
   if (translates()) return;
-  const svg = figure("merges", 10, "How the chosen word was merged");
+  const svg = figure("merges", 10, say("How the chosen word was merged"));
   let y = 1;
   (wordAt(state.position) ?? []).forEach((parts, step) => {
-    svg.append(write(1, y + 16, step ? `merge ${step}` : "bytes", "quiet"));
+    svg.append(write(1, y + 16, step ? say("merge {step}", { step }) : say("bytes"), "quiet"));
     y = flow(svg, parts.map((text) => ({ text })), 66, y, widthOf(svg)) + 2;
   });
-  if (y === 1) svg.append(write(1, 16, "This tokenizer does more than merge; no steps.", "quiet"));
+  if (y === 1) svg.append(write(1, 16, say("This tokenizer does more than merge; no steps."), "quiet"));
   setSize(svg, widthOf(svg), Math.max(y, 24));
 }
 function wordAt(position) {
@@ -298,7 +305,7 @@ function wordAt(position) {
 
 function drawNeighbors() {
   const ids = view.neighbors.ids.row(state.position);
-  const svg = figure("neighbors", 24 * ids.length + 4, "The nearest tokens, by cosine");
+  const svg = figure("neighbors", 24 * ids.length + 4, say("The nearest tokens, by cosine"));
   const [width, left] = [widthOf(svg), 130];
   ids.forEach((id, rank) => {
     const [cosine, y] = [view.neighbors.cosine.at(state.position, rank), 24 * rank];
@@ -330,6 +337,7 @@ function picture(layer, head) { // a head's pattern, the square root of the weig
   return view.pictures.get(key);
 }
 
+const looksAt = ({ name }) => say("looks at {name}", { name: say(name) });
 const signsOf = (layer, head) => view.attention.habits.filter((habit) => habit.marked[layer][head]);
 function entropyOf(layer, head) {
   const row = view.attention.entropy.row(layer, head);
@@ -342,9 +350,9 @@ function drawMaps() {
   const [step, labelled] = [size + 6, size >= 44];
   const rowHeight = step + (labelled ? 14 : 0);
   const width = Math.max(room("maps"), left + step * model.n_head + 4);
-  const svg = figure("maps", rowHeight * model.n_layer + 20, "Attention maps of all heads", { width, role: "radiogroup" });
+  const svg = figure("maps", rowHeight * model.n_layer + 20, say("Attention maps of all heads"), { width, role: "radiogroup" });
   for (let head = 0; head < model.n_head; head++)
-    svg.append(write(left + head * step + size / 2, 12, labelled ? `head ${head}` : head, "quiet middle"));
+    svg.append(write(left + head * step + size / 2, 12, labelled ? say("head {head}", { head }) : head, "quiet middle"));
   for (let layer = 0; layer < model.n_layer; layer++) {
     const y = 18 + layer * rowHeight;
     svg.append(write(0, y + size / 2, blockName(layer), "quiet"));
@@ -352,7 +360,7 @@ function drawMaps() {
       const x = left + head * step;
       const chosen = layer === state.layer && head === state.head;
       const [signs, entropy] = [signsOf(layer, head), entropyOf(layer, head)];
-      const label = [`layer ${layer}, head ${head}, entropy ${entropy.toFixed(1)} bits`, ...signs.map(({ name }) => `looks at ${name}`)].join(", ");
+      const label = comma([say("layer {layer}, head {head}, entropy {bits} bits", { layer, head, bits: entropy.toFixed(1) }), ...signs.map(looksAt)]).join("");
       svg.append(draw("g", { ...item(chosen, label), "data-value": entropy },
         draw("title", {}, label),
         draw("rect", { x, y, width: size, height: size, class: "box focus" }),
@@ -360,14 +368,14 @@ function drawMaps() {
         draw("rect", { x, y, width: size, height: size, class: chosen ? "chosen focus" : "hit focus" }),
         draw("rect", { x: x - 4, y: y + (size / view.n) * state.position, width: 4, height: Math.max(2, size / view.n), class: "point" }),
         write(x + size - 4, y + 13, signs.map(({ sign }) => sign).join(" "), "sign end"),
-        ...(labelled ? [write(x + size / 2, y + size + 12, `${entropy.toFixed(1)} bits`, "quiet middle")] : [])));
+        ...(labelled ? [write(x + size / 2, y + size + 12, say("{bits} bits", { bits: entropy.toFixed(1) }), "quiet middle")] : [])));
     }
   }
-  const signs = view.attention.habits.flatMap(({ sign, name }) => [make("strong", {}, sign), make("span", {}, name)]);
+  const signs = view.attention.habits.flatMap(({ sign, name }) => [make("strong", {}, sign), make("span", {}, say(name))]);
   byId("habits").replaceChildren(
-    make("p", {}, "0% ", make("span", { class: "scale" }), " 100% of a token's attention (the shade is the square root). The tick beside a map is at the chosen token's row."),
-    make("p", {}, "Bits: the entropy of a head, which says how widely it looks. 0 bits: at one token; 1 bit: as if at 2 alike; 3 bits: at 8."),
-    ...(signs.length ? [make("p", {}, "A letter marks a head that gives at least a quarter of its attention, and twice what an even head would, to"), make("p", { class: "signs" }, ...signs)] : []));
+    make("p", {}, ...pieces("0% {scale} 100% of a token's attention (the shade is the square root). The tick beside a map is at the chosen token's row.", { scale: make("span", { class: "scale" }) })),
+    make("p", {}, say("Bits: the entropy of a head, which says how widely it looks. 0 bits: at one token; 1 bit: as if at 2 alike; 3 bits: at 8.")),
+    ...(signs.length ? [make("p", {}, say("A letter marks a head that gives at least a quarter of its attention, and twice what an even head would, to")), make("p", { class: "signs" }, ...signs)] : []));
 }
 
 function drawLines() {
@@ -378,8 +386,8 @@ function drawLines() {
   const rows = Math.max(view.n, view.keys.length);
   const column = Math.min(longest + 14, width * 0.36);
   const [from, to] = [48 + column, width - column - 2]; // where lines end and begin
-  const svg = figure("lines", rowHeight * rows + 22, `Attention of layer ${layer}, head ${head}`, { width, role: "radiogroup" });
-  svg.append(write(from - 4, 13, "looked at", "quiet end"), write(to + 4, 13, "looks", "quiet"));
+  const svg = figure("lines", rowHeight * rows + 22, say("Attention of layer {layer}, head {head}", { layer, head }), { width, role: "radiogroup" });
+  svg.append(write(from - 4, 13, say("looked at"), "quiet end"), write(to + 4, 13, say("looks"), "quiet"));
   const middle = (row) => 22 + row * rowHeight + rowHeight / 2;
   const bend = (key, row) => `M${to} ${middle(row)} C${(from + to) / 2} ${middle(row)} ${(from + to) / 2} ${middle(key)} ${from} ${middle(key)}`;
   const edges = draw("g");
@@ -403,7 +411,7 @@ function drawLines() {
   }
   for (let row = 0; row < view.n; row++) {
     const [y, chosen] = [middle(row), row === query];
-    const label = `${word(row)}, token ${row}`;
+    const label = say("{word}, token {position}", { word: word(row), position: row });
     const element = draw("g", item(row === state.position, label),
       draw("rect", { x: to, y: y - rowHeight / 2 + 1, width: column, height: rowHeight - 2, rx: 4, class: chosen ? "chosen focus" : "hit focus" }),
       write(to + 6, y + 5, fit(word(row), column - 8), `token${chosen ? " strong" : ""}`));
@@ -411,15 +419,17 @@ function drawLines() {
     svg.append(element);
   }
   keepInView(byId("lines"), middle(query) * zoom(), rowHeight / 2);
-  const signs = signsOf(layer, head).map(({ name }) => `looks at ${name}`);
-  byId("head").textContent = [`Layer ${layer}, head ${head}`, ...signs].join(" · ");
-  byId("silence").textContent = off.heads.has(`${layer} ${head}`) ? "Switch this head on" : "Switch this head off";
+  byId("head").textContent = [say("Layer {layer}, head {head}", { layer, head }), ...signsOf(layer, head).map(looksAt)].join(" · ");
+  const isOff = off.heads.has(`${layer} ${head}`);
+  byId("silence").textContent = say(isOff ? "Switch this head on" : "Switch this head off");
   const best = largest(weights, 3).filter((key) => weights[key] > 0);
   byId("looks").replaceChildren(
-    tokenSpan(word(query)), " looks at ",
-    ...best.flatMap((key, rank) => [rank ? ", " : "", tokenSpan(keyWord(key)), ` ${percent(weights[key])}`]),
-    `; entropy ${view.attention.entropy.at(layer, head, query).toFixed(1)} bits.`);
+    ...pieces("{word} looks at {keys}; entropy {bits} bits.", {
+      word: tokenSpan(word(query)), keys: comma(best.map((key) => withShare(keyWord(key), weights[key]))).flat(),
+      bits: view.attention.entropy.at(layer, head, query).toFixed(1),
+    }));
 }
+const withShare = (text, part) => [tokenSpan(text), ` ${percent(part)}`];
 function keepInView(box, y, margin) {
   if (hovered === null && (y < box.scrollTop + margin || y > box.scrollTop + box.clientHeight - margin)) box.scrollTop = y - box.clientHeight / 2;
 }
@@ -429,12 +439,13 @@ function keepInView(box, y, margin) {
 function drawParts() {
   const { position } = state;
   const names = view.stream.parts;
-  const svg = figure("parts", 22 * names.length + 26, "What each part adds to the residual stream");
+  const svg = figure("parts", 22 * names.length + 26, say("What each part adds to the residual stream"));
   const [width, left] = [widthOf(svg), 74];
   const column = (width - left) / 3;
   const most = column - 46; // for a bar, beside its number
   const target = token(view.stream.targets.at(position));
-  ["norm added", column > 150 ? `to the logit of ${fit(target, column - 100)}` : "to the logit", "norm so far"].forEach((title, index) =>
+  const titles = [say("norm added"), column > 150 ? say("to the logit of {word}", { word: fit(target, column - 100) }) : say("to the logit"), say("norm so far")];
+  titles.forEach((title, index) =>
     svg.append(write(left + index * column, 13, title, "quiet")));
   const values = (array) => names.map((_, part) => array.at(part, position));
   const [added, push, norm] = [view.stream.added, view.stream.push, view.stream.norm].map(values);
@@ -456,8 +467,8 @@ function drawParts() {
     if (!part) svg.append(draw("line", { x1: zero, x2: zero, y1: 20, y2: 20 + 22 * names.length, class: "rule" }));
   });
   byId("parts-note").replaceChildren(
-    "h.0.attn is the attention of layer 0, h.0.mlp its MLP. The norm is a vector's length. The middle column is what the part adds to the logit of ", tokenSpan(target),
-    " directly, compared with the mean of all tokens' logits (direct logit attribution); what later parts make of it is not in it.");
+    say("h.0.attn is the attention of layer 0, h.0.mlp its MLP. The norm is a vector's length. "),
+    ...pieces("The middle column is what the part adds to the logit of {word} directly, compared with the mean of all tokens' logits (direct logit attribution); what later parts make of it is not in it.", { word: tokenSpan(target) }));
 }
 
 function drawLens() {
@@ -466,7 +477,7 @@ function drawLens() {
   const box = byId("lens");
   const cell = Math.max(64, Math.min(120, Math.floor((room("lens") - left - 4) / view.n)));
   const scrolled = box.scrollLeft;
-  const svg = figure("lens", top + rowHeight * rows.length + 4, "Logit lens: layers by positions", { width: left + cell * view.n + 4, role: "radiogroup" });
+  const svg = figure("lens", top + rowHeight * rows.length + 4, say("Logit lens: layers by positions"), { width: left + cell * view.n + 4, role: "radiogroup" });
   const shade = shades();
   for (let position = 0; position < view.n; position++)
     svg.append(write(left + cell * position + cell / 2, 14, fit(word(position), cell - 6, 12), `token middle${position === state.position ? " strong" : " quiet"}`));
@@ -475,7 +486,7 @@ function drawLens() {
       const [id, share] = [view.lens.ids.at(row, position, 0), view.lens.probabilities.at(row, position, 0)];
       const [x, y, rgb] = [left + cell * position, top + rowHeight * row, shade(share)];
       const chosen = row === state.row && position === state.position;
-      const group = draw("g", { ...item(chosen, `${name}, after ${word(position)}: ${token(id)} ${percent(share)}`), "data-id": id, "data-value": share },
+      const group = draw("g", { ...item(chosen, say("{row}, after {word}: {next} {share}", { row: name, word: word(position), next: token(id), share: percent(share) })), "data-id": id, "data-value": share },
         draw("rect", { x, y, width: cell - 2, height: rowHeight - 2, fill: css(rgb) }),
         draw("rect", { x: x + 2, y: y + 2, width: cell - 6, height: rowHeight - 6, class: chosen ? "chosen focus" : "hit" }),
         write(x + cell / 2 - 1, y + 15, fit(token(id), cell - 8, 12), "token middle"),
@@ -504,9 +515,11 @@ function drawLensNote() {
   while (first > 0 && view.lens.ids.at(first - 1, position, 0) === final) first--;
   const shares = view.lens.probabilities.row(row, position);
   byId("lens-note").replaceChildren(
-    "After ", tokenSpan(word(position)), ` and ${rows[row]}: `,
-    ...view.lens.ids.row(row, position).flatMap((id, rank) => [rank ? ", " : "", tokenSpan(token(id)), ` ${percent(shares[rank])}`]),
-    ". The final answer, ", tokenSpan(token(final)), `, is the likeliest from ${rows[first]} on.`);
+    ...pieces("After {word} and {row}: {tokens}. ", {
+      word: tokenSpan(word(position)), row: rows[row],
+      tokens: comma(view.lens.ids.row(row, position).map((id, rank) => withShare(token(id), shares[rank]))).flat(),
+    }),
+    ...pieces("The final answer, {word}, is the likeliest from {row} on.", { word: tokenSpan(token(final)), row: rows[first] }));
 }
 
 /* ---- 4 Neurons */
@@ -514,10 +527,10 @@ function drawLensNote() {
 function drawNeurons() {
   const { position, neuronLayer } = state;
   const layers = Array.from({ length: model.n_layer }, (_, layer) =>
-    make("button", { type: "button", ...item(layer === neuronLayer, `layer ${layer}`) }, blockName(layer)));
+    make("button", { type: "button", ...item(layer === neuronLayer, say("layer {layer}", { layer })) }, blockName(layer)));
   byId("layers").replaceChildren(...layers);
   const places = view.neurons.strongest.row(neuronLayer, position);
-  const svg = figure("strongest", 62 * places.length + 4, `The strongest neurons of layer ${neuronLayer}`, { role: "radiogroup" });
+  const svg = figure("strongest", 62 * places.length + 4, say("The strongest neurons of layer {layer}", { layer: neuronLayer }), { role: "radiogroup" });
   const [width, left] = [widthOf(svg), 96];
   const values = places.map((place) => view.neurons.activation.at(place, position));
   const most = Math.max(1e-9, ...values.map(Math.abs));
@@ -525,23 +538,24 @@ function drawNeurons() {
     const [y, number] = [62 * rank, view.neurons.neuron[place]];
     const length = (Math.abs(values[rank]) / most) * (width - left - 56);
     const list = (array) => array.row(place).map(token).join("  ");
-    svg.append(draw("g", { ...item(rank === state.rank, `neuron ${number}, activation ${values[rank].toFixed(2)}, more likely ${list(view.neurons.more)}`), "data-neuron": number, "data-value": values[rank] },
+    const said = { number, activation: values[rank].toFixed(2), up: list(view.neurons.more), down: list(view.neurons.less) };
+    svg.append(draw("g", { ...item(rank === state.rank, say("neuron {number}, activation {activation}, more likely {up}", said)), "data-neuron": number, "data-value": values[rank] },
       draw("rect", { x: 0, y: y + 1, width: width - 2, height: 58, rx: 5, class: rank === state.rank ? "chosen focus" : "hit focus" }),
-      draw("title", {}, `up: ${list(view.neurons.more)}; down: ${list(view.neurons.less)}`),
-      write(8, y + 17, `neuron ${number}`, rank === state.rank ? "strong" : ""),
+      draw("title", {}, say("up: {up}; down: {down}", said)),
+      write(8, y + 17, say("neuron {number}", said), rank === state.rank ? "strong" : ""),
       draw("rect", { x: left, y: y + 6, width: length, height: 13, class: values[rank] < 0 ? "minus" : "bar" }),
       write(left + length + 5, y + 17, fixed(values[rank], 2)),
-      write(8, y + 35, "up", "quiet"), write(48, y + 35, fit(list(view.neurons.more), width - 56, 13), "token", { "data-list": view.neurons.more.row(place).join(" ") }),
-      write(8, y + 53, "down", "quiet"), write(48, y + 53, fit(list(view.neurons.less), width - 56, 13), "token", { "data-list": view.neurons.less.row(place).join(" ") })));
+      write(8, y + 35, say("up"), "quiet"), write(48, y + 35, fit(said.up, width - 56, 13), "token", { "data-list": view.neurons.more.row(place).join(" ") }),
+      write(8, y + 53, say("down"), "quiet"), write(48, y + 53, fit(said.down, width - 56, 13), "token", { "data-list": view.neurons.less.row(place).join(" ") })));
   });
   drawFiring(places[state.rank]);
 }
 function drawFiring(place) {
   const number = view.neurons.neuron[place];
-  byId("neuron").textContent = `Where neuron ${number} of layer ${state.neuronLayer} fires`;
+  byId("neuron").textContent = say("Where neuron {number} of layer {layer} fires", { number, layer: state.neuronLayer });
   const values = view.neurons.activation.row(place);
   const [shade, most] = [shades(), Math.max(1e-9, ...values.map(Math.abs))];
-  const svg = figure("firing", 10, `Activation of neuron ${number} at every token`);
+  const svg = figure("firing", 10, say("Activation of neuron {number} at every token", { number }));
   const boxes = values.map((value, position) => ({
     text: word(position), below: fixed(value, 1), chosen: position === state.position, fill: shade(Math.abs(value) / most), value,
   }));
@@ -556,14 +570,14 @@ function logitsHere() {
 
 function drawNext() {
   const [temperature, topK, topP] = settings();
-  byId("temperature-value").textContent = temperature ? temperature.toFixed(2) : "0 (greedy)";
-  byId("top-k-value").textContent = topK || "off";
-  byId("top-p-value").textContent = topP < 1 ? topP.toFixed(2) : "off";
+  byId("temperature-value").textContent = temperature ? temperature.toFixed(2) : say("0 (greedy)");
+  byId("top-k-value").textContent = topK || say("off");
+  byId("top-p-value").textContent = topP < 1 ? topP.toFixed(2) : say("off");
   byId("append").hidden = true;
   const logits = logitsHere();
   byId("draw").disabled = !logits;
   if (!logits) {
-    byId("kept").textContent = `The page keeps the logits of the last ${view.n - view.firstLogits} positions; choose a later token.`;
+    byId("kept").textContent = say("The page keeps the logits of the last {n} positions; choose a later token.", { n: view.n - view.firstLogits });
     for (const id of ["bars", "line", "drawn"]) byId(id).replaceChildren();
     return;
   }
@@ -572,18 +586,18 @@ function drawNext() {
   const now = softmax(left);
   const n = count(left);
   byId("kept").textContent = temperature
-    ? `${moment()}: ${count(logits)} tokens; top-k leaves ${afterTopK}; top-p leaves ${n}. Dashed: temperature 1, nothing cut.`
-    : `${moment()}: temperature 0 takes the likeliest token each time. Dashed: temperature 1, nothing cut.`;
+    ? say("{moment}: {all} tokens; top-k leaves {afterTopK}; top-p leaves {n}. Dashed: temperature 1, nothing cut.", { moment: moment(), all: count(logits), afterTopK, n })
+    : say("{moment}: temperature 0 takes the likeliest token each time. Dashed: temperature 1, nothing cut.", { moment: moment() });
   const known = view.ids[translates() ? state.position : state.position + 1];
-  const note = (id) => (id === known ? " ← in the text" : "");
-  drawRanked("bars", largest(logits, 12), plain, now, "The likeliest next tokens", { note });
+  const note = (id) => (id === known ? say(" ← in the text") : "");
+  drawRanked("bars", largest(logits, 12), plain, now, say("The likeliest next tokens"), { note });
   drawLine(now);
 }
 
-function drawRanked(id, ids, before, now, label, { cut = "cut", kind = "bar", note = () => "" } = {}) {
+function drawRanked(id, ids, before, now, label, { cut = say("cut"), kind = "bar", note = () => "" } = {}) {
   const svg = figure(id, 25 * ids.length + 4, label);
   const [width, left] = [widthOf(svg), 128];
-  const space = width - left - 56 - 7 * Math.max(...ids.map((each) => note(each).length));
+  const space = width - left - 56 - Math.max(...ids.map((each) => textWidth(note(each), 12)));
   const most = Math.max(...ids.map((each) => Math.max(before[each], now[each])));
   ids.forEach((each, rank) => {
     const y = 25 * rank;
@@ -597,7 +611,7 @@ function drawRanked(id, ids, before, now, label, { cut = "cut", kind = "bar", no
 }
 
 function drawLine(probabilities) {
-  const svg = figure("line", 58, "The line from 0 to 1, a piece for every token; a random point chooses");
+  const svg = figure("line", 58, say("The line from 0 to 1, a piece for every token; a random point chooses"));
   const width = widthOf(svg) - 2;
   svg.append(draw("rect", { x: 1, y: 18, width, height: 24, class: "ground" }));
   let cumulative = 0;
@@ -617,12 +631,13 @@ function drawLine(probabilities) {
   });
   svg.append(write(0, 55, "0", "quiet"), write(width, 55, "1", "quiet end"));
   if (state.point === null) {
-    byId("drawn").textContent = "Draw throws a random point on the line; the pieces are in the order of ids.";
+    byId("drawn").textContent = say("Draw throws a random point on the line; the pieces are in the order of ids.");
     return;
   }
   const [x, id] = [1 + state.point * width, tokenAt(probabilities, state.point)];
   svg.append(draw("path", { d: `M${x} 18 l-7 -13 h14 z M${x} 18 v24`, class: "point", stroke: "currentColor" }));
-  byId("drawn").replaceChildren(`The point ${state.point.toFixed(3)} falls on `, tokenSpan(token(id)), ` (${percent(probabilities[id])}).`);
+  byId("drawn").replaceChildren(
+    ...pieces("The point {point} falls on {word} ({share}).", { point: state.point.toFixed(3), word: tokenSpan(token(id)), share: percent(probabilities[id]) }));
   byId("drawn").dataset.id = id;
   byId("append").hidden = !page.live || state.position < view.n - 1;
 }
@@ -642,7 +657,7 @@ async function attempt(work, doing) {
     await work();
     byId("message").textContent = "";
   } catch (error) {
-    byId("message").textContent = error instanceof TypeError ? "The server does not answer; is it still running?" : error.message;
+    byId("message").textContent = error instanceof TypeError ? say("The server does not answer; is it still running?") : error.message;
   }
 }
 
@@ -652,19 +667,19 @@ function lookAt(text, then = null) {
     undoAll();
     byId("prompt").value = view.text;
     begin();
-  }, "Looking …");
+  }, say("Looking …"));
 }
 
 function drawSwitches() {
-  const cells = [make("span"), ...Array.from({ length: model.n_head }, (_, head) => make("span", {}, `head ${head}`)), make("span", {}, "MLP")];
+  const cells = [make("span"), ...Array.from({ length: model.n_head }, (_, head) => make("span", {}, say("head {head}", { head }))), make("span", {}, "MLP")];
   for (let layer = 0; layer < model.n_layer; layer++) {
     cells.push(make("span", {}, blockName(layer)));
     for (let head = 0; head <= model.n_head; head++) {
       const [set, key] = head < model.n_head ? [off.heads, `${layer} ${head}`] : [off.mlps, String(layer)];
-      const name = head < model.n_head ? `head ${head} of layer ${layer}` : `MLP of layer ${layer}`;
+      const name = head < model.n_head ? headName(layer, head) : say("MLP of layer {layer}", { layer });
       const button = make("button", {
-        type: "button", "data-item": "", tabindex: layer + head ? -1 : 0, "aria-pressed": set.has(key), "aria-label": `switch off ${name}`, "data-part": key,
-      }, set.has(key) ? "✕" : "on");
+        type: "button", "data-item": "", tabindex: layer + head ? -1 : 0, "aria-pressed": set.has(key), "aria-label": say("switch off {name}", { name }), "data-part": key,
+      }, set.has(key) ? "✕" : say("on"));
       button.onclick = () => toggle(set, key, button);
       cells.push(button);
     }
@@ -677,7 +692,7 @@ function drawSwitches() {
 function toggle(set, key, button) {
   if (!set.delete(key)) set.add(key);
   button.setAttribute("aria-pressed", set.has(key));
-  button.textContent = set.has(key) ? "✕" : "on";
+  button.textContent = set.has(key) ? "✕" : say("on");
   drawLines(); // whose button says whether its head is on
   return compare();
 }
@@ -697,7 +712,7 @@ function compare() {
     if (number === asked) showComparison(answer);
     const { continuation } = await ask("/what-if", { ...question, n_new: 12 });
     if (number === asked) showContinuation(continuation, answer.ids);
-  }, "Running the model …");
+  }, say("Running the model …"));
 }
 
 let comparison = null;
@@ -705,18 +720,18 @@ function showComparison(answer) {
   comparison = answer;
   const [original, changed] = [unpack(answer.original).values, unpack(answer.changed).values].map(softmax);
   const ids = largest(original.map((p, id) => Math.max(p, changed[id])), 12);
-  const parts = [...[...off.heads].sort().map((key) => `head ${key.split(" ")[1]} of layer ${key.split(" ")[0]}`), ...[...off.mlps].sort().map((layer) => `the MLP of layer ${layer}`)];
-  const replaced = [...off.replaced].map(([position, text]) => `${word(position)} → ${text.replaceAll(" ", "␣") || "(nothing)"}`);
+  const parts = [...[...off.heads].sort().map((key) => headName(...key.split(" "))), ...[...off.mlps].sort().map((layer) => say("the MLP of layer {layer}", { layer }))];
+  const replaced = [...off.replaced].map(([position, text]) => `${word(position)} → ${text.replaceAll(" ", "␣") || say("(nothing)")}`);
   byId("changes").textContent = [
-    parts.length ? `Switched off: ${parts.join(", ")}.` : "", replaced.length ? `Replaced: ${replaced.join(", ")}.` : "",
-    `The distribution of the next token has moved by ${answer.divergence.toFixed(2)} bits (Kullback-Leibler divergence). Dashed: as it was; filled: as it is now.`,
+    parts.length ? say("Switched off: {parts}.", { parts: comma(parts) }) : "", replaced.length ? say("Replaced: {tokens}.", { tokens: comma(replaced) }) : "",
+    say("The distribution of the next token has moved by {bits} bits (Kullback-Leibler divergence). Dashed: as it was; filled: as it is now.", { bits: answer.divergence.toFixed(2) }),
   ].join(" ");
   byId("changes").dataset.divergence = answer.divergence;
-  drawRanked("compared", ids, original, changed, "The next token, before and after", { cut: "0%", kind: "changed", note: (id) => ` (was ${percent(original[id])})` });
+  drawRanked("compared", ids, original, changed, say("The next token, before and after"), { cut: "0%", kind: "changed", note: (id) => say(" (was {share})", { share: percent(original[id]) }) });
 }
 function showContinuation({ original, changed }, ids) {
   const line = (name, before, added) => [make("h3", {}, name), make("p", { class: "text" }, `… ${plain(before.slice(-8))}`, make("strong", {}, plain(added)))];
-  byId("continued").replaceChildren(...line("The model goes on", view.ids, original), ...line("Changed, it goes on", ids, changed));
+  byId("continued").replaceChildren(...line(say("The model goes on"), view.ids, original), ...line(say("Changed, it goes on"), ids, changed));
 }
 function undoAll() {
   asked++;
@@ -731,7 +746,7 @@ function undoAll() {
 
 /* ---- Saving a picture: styles from the sheet are written into the elements */
 
-const details = (panel) => (panel.id === "attention" ? [`layer ${state.layer}, head ${state.head}`] : []);
+const details = (panel) => (panel.id === "attention" ? [say("layer {layer}, head {head}", state)] : []);
 const INLINED = ["fill", "stroke", "stroke-width", "stroke-dasharray", "stroke-linecap", "opacity", "font-family", "font-size", "font-weight", "text-anchor", "image-rendering"];
 function save(panel) {
   const all = draw("svg", { xmlns: "http://www.w3.org/2000/svg" });
@@ -813,12 +828,12 @@ function begin() {
 }
 
 function start() {
-  byId("model").textContent = `${model.name}: ${model.n_params.toLocaleString("en")} parameters, ${model.n_layer} layers of ${model.n_head} heads, ${model.n_embd} numbers for each token`;
+  byId("model").textContent = say("{name}: {n_params} parameters, {n_layer} layers of {n_head} heads, {n_embd} numbers for each token", { ...model, n_params: model.n_params.toLocaleString("en") });
   const themes = matchMedia("(prefers-color-scheme: dark)");
   const setTheme = (dark) => {
     document.documentElement.dataset.theme = dark ? "dark" : "light";
-    byId("theme").textContent = dark ? "Light" : "Dark";
-    byId("theme").setAttribute("aria-label", `${dark ? "light" : "dark"} colors`);
+    byId("theme").textContent = say(dark ? "Light" : "Dark");
+    byId("theme").setAttribute("aria-label", say(dark ? "light colors" : "dark colors"));
   };
   setTheme(themes.matches);
   themes.onchange = () => { setTheme(themes.matches); drawAll(); };
@@ -837,10 +852,10 @@ function start() {
   byId("append").onclick = () => lookAt(view.text, Number(byId("drawn").dataset.id));
   for (const panel of document.querySelectorAll(".panel")) {
     const [title, file] = translates() && panel.id === "attention"
-      ? ["11. The original Transformer", "11-the-original-transformer"] : [panel.dataset.page, panel.dataset.file];
-    const name = `Tutorial page ${title}`;
+      ? [say("11. The original Transformer"), "11-the-original-transformer"] : [panel.dataset.page, panel.dataset.file];
+    const name = say("Tutorial page {title}", { title });
     const source = page.tutorials ? make("a", { href: `${page.tutorials}${file}.html` }, name) : make("span", { class: "quiet" }, name);
-    const button = make("button", { type: "button", class: "save", "aria-label": `Save ${panel.querySelector("h2").textContent} as SVG` }, "Save as SVG");
+    const button = make("button", { type: "button", class: "save", "aria-label": say("Save {panel} as SVG", { panel: panel.querySelector("h2").textContent }) }, say("Save as SVG"));
     button.onclick = () => save(panel);
     panel.append(make("div", { class: "end" }, source, ...(panel.id === "what-if" && !page.live ? [] : [button])));
   }
@@ -858,7 +873,7 @@ function start() {
     byId("replace").onsubmit = (event) => { event.preventDefault(); off.replaced.set(String(state.position), byId("with").value); compare(); };
     drawSwitches();
   }
-  byId("serve").textContent = `python -m numpygpt.look --serve '${view.text.replaceAll("'", "'\\''")}'`;
+  byId("serve").textContent = `python -m numpygpt.look${page.lang === "en" ? "" : ` --lang ${page.lang}`} --serve '${view.text.replaceAll("'", "'\\''")}'`;
   if (translates()) document.body.classList.add("translation");
   begin();
   new ResizeObserver(() => { if (byId("ids").clientWidth !== drawnWidth) drawAll(); }).observe(byId("ids"));

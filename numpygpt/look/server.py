@@ -15,7 +15,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Lock
 from typing import Any
 
+from numpygpt.languages import speaking
 from numpygpt.look.page import look, to_json
+from numpygpt.look.say import say
 from numpygpt.look.view import Model, view
 from numpygpt.look.what_if import MOST_NEW, until, what_if
 
@@ -41,14 +43,16 @@ class LookServer(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, model: Model, text: str, port: int, *, seconds: float = SECONDS) -> None:
-        self.model, self.text, self.seconds = model, text, seconds
+    def __init__(self, model: Model, text: str, port: int, *, seconds: float = SECONDS, lang: str = "en") -> None:
+        self.model, self.text, self.seconds, self.lang = model, text, seconds, lang
         self.turn = Lock()
-        look(model, text, live=True)  # raises, now, what is wrong with the text
+        look(model, text, live=True, lang=lang)  # raises, now, what is wrong with the text
         try:
             super().__init__((ADDRESS, port), Handler)
         except OSError as error:
-            raise OSError(f"port {port} of {ADDRESS} cannot be used ({error.strerror}); try --serve 0") from None
+            why = "port {port} of {address} cannot be used ({reason}); try --serve 0"
+            with speaking(lang):
+                raise OSError(say(why, port=port, address=ADDRESS, reason=error.strerror)) from None
         self.url = f"http://{ADDRESS}:{self.server_port}/"
 
     def answer(self, path: str, question: dict[str, Any]) -> dict[str, Any]:
@@ -56,7 +60,7 @@ class LookServer(ThreadingHTTPServer):
         text = field(question, "text", str, self.text)
         replaced = field(question, "replaced", dict, {})
         if not all(isinstance(value, str) for value in replaced.values()):
-            raise ValueError("what replaces a token is text")
+            raise ValueError(say("what replaces a token is text"))
         heads, mlps = (field(question, name, list, []) for name in ("heads", "mlps"))
         n_new = min(max(field(question, "n_new", int, 0), 0), MOST_NEW)
         with self.turn_until() as deadline:
@@ -68,7 +72,7 @@ class LookServer(ThreadingHTTPServer):
     def turn_until(self) -> Iterator[float]:
         """Wait for this question's turn, and give the time at which its answer must be there."""
         if not self.turn.acquire(timeout=max(0, self.seconds)):
-            raise RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, "another question is being answered; ask again")
+            raise RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, say("another question is being answered; ask again"))
         try:
             yield time.monotonic() + self.seconds
         finally:
@@ -85,7 +89,7 @@ class LookServer(ThreadingHTTPServer):
 def field(question: dict[str, Any], name: str, kind: type, default: Any) -> Any:
     """Return what a question says under a name. Raises ValueError where it is of another kind."""
     if not isinstance(value := question.get(name, default), kind):
-        raise ValueError(f"{name} must be of type {kind.__name__}")
+        raise ValueError(say("{name} must be of type {type}", name=name, type=kind.__name__))
     return value
 
 
@@ -106,8 +110,9 @@ class Handler(BaseHTTPRequestHandler):
         """Send what there is to say, errors as JSON with a status."""
         status, self.close_connection = HTTPStatus.OK, True
         try:
-            self._check_source()
-            kind, text = content()
+            with speaking(self.server.lang):
+                self._check_source()
+                kind, text = content()
         except RefusedError as refused:
             status, kind, text = refused.status, "application/json", to_json({"error": str(refused)})
         except ValueError as error:
@@ -133,43 +138,47 @@ class Handler(BaseHTTPRequestHandler):
         """Raise `RefusedError` for a request by another name than this server's, or from another page than its own."""
         names = [f"{name}:{self.server.server_port}" for name in (ADDRESS, "localhost")]
         if self.headers.get_all("Host") not in [[name] for name in names]:
-            raise RefusedError(HTTPStatus.FORBIDDEN, f"this server is {self.server.url}; it answers by no other name")
+            reason = say("this server is {url}; it answers by no other name", url=self.server.url)
+            raise RefusedError(HTTPStatus.FORBIDDEN, reason)
         origin = self.headers.get("Origin")
         if origin is not None and origin not in [f"http://{name}" for name in names]:
-            raise RefusedError(HTTPStatus.FORBIDDEN, "this server answers its own page alone")
+            raise RefusedError(HTTPStatus.FORBIDDEN, say("this server answers its own page alone"))
 
     def _page(self) -> tuple[str, str]:
         if self.path != "/":
-            raise RefusedError(HTTPStatus.NOT_FOUND, "there is no such page")
+            raise RefusedError(HTTPStatus.NOT_FOUND, say("there is no such page"))
         with self.server.turn_until():
-            return "text/html", look(self.server.model, self.server.text, live=True).html
+            return "text/html", look(self.server.model, self.server.text, live=True, lang=self.server.lang).html
 
     def _answer(self) -> tuple[str, str]:
         if self.path not in ("/look", "/what-if"):
-            raise RefusedError(HTTPStatus.NOT_FOUND, "there is no such question")
+            raise RefusedError(HTTPStatus.NOT_FOUND, say("there is no such question"))
         if self.headers.get_content_type() != "application/json":
-            raise RefusedError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "a question is JSON")
+            raise RefusedError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, say("a question is JSON"))
         length = self.headers.get("Content-Length", "")
         if not length.isdecimal():
-            raise RefusedError(HTTPStatus.LENGTH_REQUIRED, "a question says how long it is")
+            raise RefusedError(HTTPStatus.LENGTH_REQUIRED, say("a question says how long it is"))
         if len(length) > 9 or int(length) > MAX_BYTES:
-            raise RefusedError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a question has at most {MAX_BYTES} bytes")
+            reason = say("a question has at most {n} bytes", n=MAX_BYTES)
+            raise RefusedError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, reason)
         try:
             question = json.loads(self.rfile.read(int(length)))
         except (ValueError, RecursionError):
-            raise ValueError("the question is not JSON") from None
+            raise ValueError(say("the question is not JSON")) from None
         if not isinstance(question, dict):
-            raise ValueError("a question is a JSON object")
+            raise ValueError(say("a question is a JSON object"))
         return "application/json", to_json(self.server.answer(self.path, question))
 
     def log_message(self, format: str, *args: Any) -> None:
         """Say nothing of each request."""
 
 
-def serve(model: Model, text: str, port: int, ready: Callable[[str], object] | None = None) -> None:
+def serve(
+    model: Model, text: str, port: int, ready: Callable[[str], object] | None = None, *, lang: str = "en"
+) -> None:
     """Serve the page until Ctrl-C; `ready` is called with its address when it can be asked for."""
-    with LookServer(model, text, port) as server:
-        print(f"{server.url} shows it; Ctrl-C ends the server", flush=True)
+    with LookServer(model, text, port, lang=lang) as server, speaking(lang):
+        print(say("{url} shows it; Ctrl-C ends the server", url=server.url), flush=True)
         if ready is not None:
             ready(server.url)
         server.serve_forever()

@@ -11,6 +11,7 @@ from numpygpt.arrays import Array, Params, flatten
 from numpygpt.engine.translate import cross_attention, translate
 from numpygpt.look import inside, tokens
 from numpygpt.look.packing import pack, pack_shares
+from numpygpt.look.say import say
 from numpygpt.sentences import normalize, normalize_case
 from numpygpt.tokenizer import Tokenizer
 from numpygpt.transformer_config import TransformerConfig
@@ -39,12 +40,12 @@ def view(model: Model, text: str) -> dict[str, Any]:
     """
     config, text = model.config, normalize_case(normalize(text))
     if not text:
-        raise ValueError("the text is empty; give a sentence to translate")
+        raise ValueError(say("the text is empty; give a sentence to translate"))
     source = model.tokenizer.encode(text)
     config.check_ids(source, "the text")
     [target] = translate([source], model.params, config, num_beams=NUM_BEAMS)
     if not target:
-        raise ValueError("the model translates this text into nothing; give another sentence")
+        raise ValueError(say("the model translates this text into nothing; give another sentence"))
     patterns = np.stack(cross_attention(source, target, model.params, config))  # [n_layer, n_head, n_target, n_source]
     logits = model.logits(source, [config.decoder_start_token_id, *target[:-1]]).copy()
     logits[:, config.pad_token_id] = -np.inf  # which is never chosen
@@ -65,7 +66,7 @@ def facts(model: Model) -> dict[str, Any]:
     """Return what is true of a translator whatever the text."""
     config = model.config
     return {
-        "name": "translator",
+        "name": say("translator"),
         "n_params": sum(tensor.size for tensor in flatten(model.params).values()),
         "n_layer": config.decoder_layers,
         "n_head": config.decoder_attention_heads,

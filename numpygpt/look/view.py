@@ -15,6 +15,7 @@ from numpygpt.config import GPT2Config
 from numpygpt.engine.threads import WORTHWHILE, blas
 from numpygpt.look import inside, tokens
 from numpygpt.look.packing import pack
+from numpygpt.look.say import say
 from numpygpt.tokenizer import Tokenizer
 from numpygpt.trace import Hook
 
@@ -80,11 +81,10 @@ def longest(config: GPT2Config) -> int:
 def check_ids(model: Model, ids: list[int]) -> Ids:
     """Return ids as an array, if there are any, and no more than a page shows."""
     if not ids:
-        raise ValueError("the text is empty; give one with at least one token")
+        raise ValueError(say("the text is empty; give one with at least one token"))
     if len(ids) > (most := longest(model.config)):
-        raise ValueError(
-            f"the text has {len(ids)} tokens, and a page of this model shows at most {most} of them; shorten it"
-        )
+        text = "the text has {n} tokens, and a page of this model shows at most {most} of them; shorten it"
+        raise ValueError(say(text, n=len(ids), most=most))
     return model.config.check_ids(ids)
 
 
@@ -94,7 +94,7 @@ def available(logits: Array, tokenizer: Tokenizer) -> Array:
     Raises ValueError where they are no numbers.
     """
     if not np.isfinite(logits).all():
-        raise ValueError("the logits are not finite numbers; the model's weights are damaged")
+        raise ValueError(say("the logits are not finite numbers; the model's weights are damaged"))
     logits = logits[..., : tokenizer.n_vocab].copy()
     logits[..., [token_id for token_id in tokenizer.unused_ids if token_id < logits.shape[-1]]] = -np.inf
     return logits

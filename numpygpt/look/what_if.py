@@ -12,6 +12,7 @@ from numpygpt.arrays import Array, Ids
 from numpygpt.config import GPT2Config
 from numpygpt.layers import softmax
 from numpygpt.look.packing import pack
+from numpygpt.look.say import say
 from numpygpt.look.view import Model, available, check_ids, threads_that_pay
 from numpygpt.trace import Hook
 
@@ -27,7 +28,8 @@ def ablation(heads: list[list[int]], mlps: list[int], config: GPT2Config) -> Hoo
     """
     shape = (config.n_layer, config.n_head)
     if not all(_is_place(place, shape) for place in heads) or not all(_is_place([place], shape[:1]) for place in mlps):
-        raise ValueError(f"a head is [layer, head] and an MLP a layer, below {shape[0]} layers and {shape[1]} heads")
+        text = "a head is [layer, head] and an MLP a layer, below {layers} layers and {heads} heads"
+        raise ValueError(say(text, layers=shape[0], heads=shape[1]))
     loud = np.ones(shape)
     for layer, head in heads:
         loud[layer, head] = 0
@@ -56,7 +58,7 @@ def replace_tokens(model: Model, ids: list[int], replaced: Mapping[str, str]) ->
     Raises ValueError for a position that there is not.
     """
     if not all(place.isdecimal() and int(place) < len(ids) for place in replaced):
-        raise ValueError(f"a token to replace is given by its position, below {len(ids)}")
+        raise ValueError(say("a token to replace is given by its position, below {n}", n=len(ids)))
     pieces = [model.tokenizer.encode(replaced[str(i)]) if str(i) in replaced else [ids[i]] for i in range(len(ids))]
     return [token_id for piece in pieces for token_id in piece]
 
@@ -66,7 +68,7 @@ def until(deadline: float, hook: Hook | None = None) -> Hook:
 
     def watched(name: str, array: Array) -> Array | None:
         if time.monotonic() > deadline:
-            raise TimeoutError("this takes too long; try a shorter text")
+            raise TimeoutError(say("this takes too long; try a shorter text"))
         return None if hook is None else hook(name, array)
 
     return watched

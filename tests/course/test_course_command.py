@@ -16,6 +16,10 @@ from numpygpt.course.learner import is_written
 from numpygpt.course.run import check_in_process
 
 SOFTMAX = "def softmax(x):\n    e = np.exp(x - x.max(-1, keepdims=True))\n    return e / e.sum(-1, keepdims=True)"
+CROSS_ENTROPY = (
+    "def cross_entropy(logits, targets):\n    at = np.take_along_axis(logits, np.asarray(targets)[..., None], -1)"
+)
+CROSS_ENTROPY += "\n    return np.logaddexp.reduce(logits, axis=-1) - at[..., 0]"
 WRONG = "def softmax(x):\n    return np.exp(x - x.max(-1, keepdims=True))"
 
 
@@ -161,3 +165,80 @@ def test_the_whole_course_done_is_a_gpt2_that_runs_alone(tmp_path: Path) -> None
     result_of_main = subprocess.run(command, capture_output=True, text=True, check=True)
     assert result_of_main.stdout.startswith("Once upon a time")
     assert len(result_of_main.stdout) > 60
+
+
+def outside(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "numpygpt.course", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_json_is_all_that_stands_on_standard_output(folder: Path) -> None:
+    replace_stub(folder, "layers.py", "softmax", WRONG.replace("    return", "    print('here I am')\n    return"))
+    replace_stub(folder, "cache.py", "cached_attention", "def cached_attention(x, **options):\n    return 1 / 0")
+    replace_stub(folder, "sampling.py", "sample", "def sample(logits, rng)\n    return 0")
+    code = "def clip_gradients(gradients, norm, limit):\n    gradients['bias'] *= 0.5\n    return gradients"
+    replace_stub(folder, "optimizer.py", "clip_gradients", code)
+    replace_stub(folder, "loss.py", "cross_entropy", CROSS_ENTROPY)
+    names = ["softmax", "cached_attention", "sample", "clip_gradients", "cross_entropy", "global_norm"]
+    ended = outside("check", folder, *names, "--json")
+    rows = json.loads(ended.stdout)
+    assert ended.returncode == 1
+    assert "here I am" in ended.stderr
+    assert [row["name"] for row in rows] == names
+    assert [row["passed"] for row in rows] == [False, False, False, False, True, False]
+    assert [row["stage"] for row in rows] == [2, 1, 1, 1, 4, 1]
+    assert rows[0]["hint"] == "Do rows sum to 1?"
+    assert [row["status"] for row in rows][-2:] == ["passed", "not written"]
+    for row, said in zip(rows, ["", "return 1 / 0\nZeroDivisionError", "sampling.py, line", "in place"], strict=False):
+        assert said in row["message"]
+    rows = json.loads(outside("status", folder, "--json").stdout)
+    assert [row["name"] for row in rows if row["status"] == "done"] == ["cross_entropy"]
+    assert all({"page", "file", "tries", "minutes", "minutes_planned"} <= row.keys() for row in rows)
+
+
+def test_json_of_what_passes_and_of_nothing(folder: Path) -> None:
+    ended = outside("check", folder, "--json")
+    assert (ended.returncode, json.loads(ended.stdout)) == (1, [])
+    replace_stub(folder, "loss.py", "cross_entropy", CROSS_ENTROPY)
+    ended = outside("check", folder, "--json")
+    assert ended.returncode == 0
+    assert [(row["name"], row["passed"], row["hint"]) for row in json.loads(ended.stdout)] == [
+        ("cross_entropy", True, "")
+    ]
+
+
+@pytest.mark.parametrize("arguments", [["check", "nowhere", "--json"], ["check", ".", "sofmax", "--json"]])
+def test_a_wrong_call_prints_no_json(arguments: list[str]) -> None:
+    ended = outside(*arguments)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert len(ended.stderr.strip().splitlines()) == 1
+
+
+LOOPS = """
+def linear(x, weight, bias=0.0):
+    if x.ndim > 1:
+        return np.array([linear(row, weight, bias) for row in x])
+    y = []
+    for j in range(weight.shape[1]):
+        total = 0.0
+        for i in range(len(x)):
+            total += x[i] * weight[i][j]
+        y.append(total)
+    return np.array(y) + bias
+"""
+
+
+@pytest.mark.slow
+def test_loops_alone_are_waited_for(folder: Path) -> None:
+    replace_stub(folder, "layers.py", "linear", LOOPS)
+    result = check_in_process(folder, "linear", limit=400)  # of a busy machine; alone, it takes seconds
+    assert result.passed, result.text()
+    assert "right but slow: it was waited for, and the text is cut after new token 1" in result.remarks
+    assert json.loads(json.dumps(result.as_dict()))["name"] == "linear"
+
+
+def test_an_endless_generator_is_stopped(folder: Path) -> None:
+    code = "def generate(prompt, model, **options):\n    ids = list(prompt)\n    while True:\n"
+    code += "        ids.append(int(model(ids)[-1].argmax()))\n        yield ids[-1]"
+    replace_stub(folder, "generate.py", "generate", code)
+    assert "expected [6, 7, 8, 9]" in check_in_process(folder, "generate", limit=200).message

@@ -153,7 +153,7 @@ def test_a_mistake_is_one_line_and_status_2(
 )
 def test_the_port_may_be_left_out(arguments: list[str], port: int, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[str, int]] = []
-    monkeypatch.setattr(command, "serve", lambda model, text, port, ready: asked.append((text, port)))
+    monkeypatch.setattr(command, "serve", lambda model, text, port, ready, lang: asked.append((text, port)))
     command.main(["--model", "stories", *arguments])
     assert asked == [(text, port)]
 

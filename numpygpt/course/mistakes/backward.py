@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from numpygpt import backward
+from numpygpt.backward.dropout import dropout
 from numpygpt.course.mistakes.registry import mistake
 
 
@@ -209,15 +210,20 @@ def dq_and_dk_swapped(dy: Any, saved: Any, q: Any, k: Any, v: Any, scale: float)
 
 @mistake("backward.attention", "Is softmax's gradient whole?", "ds = p · (dp - Σ dp · p): the sum is missing.")
 def softmax_sum_forgotten(dy: Any, saved: Any, q: Any, k: Any, v: Any, scale: float) -> Any:
-    p = saved.probabilities
-    ds = p * (dy @ v.swapaxes(-1, -2)) * scale
-    return ds @ k, ds.swapaxes(-1, -2) @ q, p.swapaxes(-1, -2) @ dy
+    p, kept = saved.probabilities, dropout(saved.probabilities, saved.mask)
+    ds = p * dropout(dy @ v.swapaxes(-1, -2), saved.mask) * scale
+    return ds @ k, ds.swapaxes(-1, -2) @ q, kept.swapaxes(-1, -2) @ dy
 
 
 @mistake("backward.attention", "How does dv reach the values?", "dv = pᵀ · dy: transpose the probabilities.")
 def p_not_transposed(dy: Any, saved: Any, q: Any, k: Any, v: Any, scale: float) -> Any:
     dq, dk, _ = backward.attention(dy, saved, q, k, v, scale)
-    return dq, dk, saved.probabilities @ dy
+    return dq, dk, dropout(saved.probabilities, saved.mask) @ dy
+
+
+@mistake("backward.attention", "Was every probability used?", "With dropout, p · mask was: dv and dp need the mask.")
+def dropout_ignored(dy: Any, saved: Any, q: Any, k: Any, v: Any, scale: float) -> Any:
+    return backward.attention(dy, saved._replace(mask=None), q, k, v, scale)
 
 
 def _loss(logits: Any, targets: Any, label_smoothing: float = 0.0) -> Any:
@@ -226,23 +232,28 @@ def _loss(logits: Any, targets: Any, label_smoothing: float = 0.0) -> Any:
 
 @mistake("backward.cross_entropy", "Which logit is pulled up?", "Subtract 1 at the target: softmax - onehot.")
 def one_forgotten(logits: Any, targets: Any, label_smoothing: float = 0.0) -> Any:
-    loss, dlogits = _loss(logits, targets)
-    dlogits[np.flatnonzero(targets >= 0), targets[targets >= 0]] += 1
+    loss, dlogits = _loss(logits, targets, label_smoothing)
+    dlogits[np.flatnonzero(targets >= 0), targets[targets >= 0]] += 1 - label_smoothing
     return loss, dlogits
 
 
 @mistake("backward.cross_entropy", "Which way is up?", "softmax - onehot, not the other way.")
 def sign_flipped(logits: Any, targets: Any, label_smoothing: float = 0.0) -> Any:
-    loss, dlogits = _loss(logits, targets)
+    loss, dlogits = _loss(logits, targets, label_smoothing)
     return loss, -dlogits
 
 
 @mistake("backward.cross_entropy", "Sum or mean?", "The sum of the losses: do not divide by the number of rows.")
 def averaged(logits: Any, targets: Any, label_smoothing: float = 0.0) -> Any:
-    loss, dlogits = _loss(logits, targets)
+    loss, dlogits = _loss(logits, targets, label_smoothing)
     return loss / len(targets), dlogits / len(targets)
 
 
 @mistake("backward.cross_entropy", "What of a target below 0?", "It counts for nothing, neither loss nor gradient.")
 def padding_counted(logits: Any, targets: Any, label_smoothing: float = 0.0) -> Any:
-    return _loss(logits, targets % logits.shape[-1])
+    return _loss(logits, targets % logits.shape[-1], label_smoothing)
+
+
+@mistake("backward.cross_entropy", "Is label_smoothing used?", "1 - ε of the target, and ε / n_vocab for every token.")
+def smoothing_ignored(logits: Any, targets: Any, label_smoothing: float = 0.0) -> Any:
+    return _loss(logits, targets)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
+
+import numpy as np
 
 from numpygpt.course.mistakes.registry import mistake
 from numpygpt.generate import generate
+from numpygpt.sampling import Sampling
 
 
 @mistake("generate", "Is the prompt yielded too?", "Yield the new tokens alone.")
@@ -48,3 +52,32 @@ def not_appended(prompt: Any, model: Any, *, max_new_tokens: int, n_ctx: int, **
 @mistake("generate", "Which ids may be chosen?", "Those below n_vocab: cut the logits there.")
 def vocabulary_ignored(prompt: Any, model: Any, *, n_vocab: Any = None, **options: Any) -> Any:
     yield from generate(prompt, model, **options)
+
+
+@mistake("generate", "How many tokens are wanted?", "At most max_new_tokens: count those that are yielded.")
+def length_ignored(prompt: Any, model: Any, *, max_new_tokens: int, n_ctx: int, **options: Any) -> Any:
+    yield from generate(prompt, model, max_new_tokens=n_ctx, n_ctx=n_ctx, **options)
+
+
+@mistake("generate", "Who chooses the token?", "`sampling.choose`, from the last logits, the ids so far and rng.")
+def always_the_likeliest(
+    prompt: Any, model: Any, *, sampling: Any = None, seed: Any = None, **options: Any
+) -> Iterator[int]:
+    yield from generate(prompt, model, **options)
+
+
+@mistake("generate", "Is chance begun anew for every token?", "Make one generator before the loop, from the seed.")
+def seeded_each_time(
+    prompt: Any, model: Any, *, sampling: Any = None, seed: Any = None, **options: Any
+) -> Iterator[int]:
+    class Anew:
+        def choose(self, logits: Any, ids: Any, rngs: Any) -> Any:
+            return chosen.choose(logits, ids, [np.random.default_rng(seed)])
+
+    chosen: Any = sampling or Sampling()
+    yield from generate(prompt, model, sampling=Anew(), seed=seed, **options)  # type: ignore[arg-type]
+
+
+@mistake("generate", "May the end token be 0?", "Compare with eos_token_id as it is: `if eos_token_id` is false for 0.")
+def zero_is_no_end(prompt: Any, model: Any, *, eos_token_id: Any = None, **options: Any) -> Iterator[int]:
+    yield from generate(prompt, model, eos_token_id=eos_token_id or None, **options)

@@ -123,3 +123,10 @@ def epsilon_inside(self: Any, tensors: Any, gradients: Any, step: int, lr: float
 @mistake("update", "How strongly does w decay?", "By lr · weight_decay: the lr is missing.")
 def decay_without_lr(self: Any, tensors: Any, gradients: Any, step: int, lr: float) -> None:
     _step(self, tensors, gradients, step, lr, decay_by_lr=False)
+
+
+@mistake("update", "Does the model see the new numbers?", "Write into its arrays: w[...] = ..., not a new array.")
+def tensors_replaced(self: Any, tensors: Any, gradients: Any, step: int, lr: float) -> None:
+    copies = {name: w.copy() for name, w in tensors.items()}
+    _step(self, copies, gradients, step, lr)
+    tensors.update(copies)

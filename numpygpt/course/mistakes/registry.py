@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from numpygpt.course.exercises import EXERCISES
+from numpygpt.course.learner import class_with
 
 FILES = (
     "tokenizer",
@@ -42,11 +43,8 @@ def mistake(exercise: str, question: str, more: str) -> Callable[[Any], Any]:
     def register(function: Any) -> Any:
         name, implementation = function.__name__, function
         found = EXERCISES[exercise]
-        if found.method:  # a class like the book's, but for one method
-            book = found.book()
-            kind = type(vars(book)[found.method])
-            own = kind(function) if kind in (property, classmethod, staticmethod) else function
-            implementation = type(found.owner, (book,), {found.method: own})
+        if found.method:
+            implementation = class_with(found, function)
         KNOWN.setdefault(exercise, []).append(Mistake(exercise, name, implementation, (question, more)))
         return function
 

@@ -85,6 +85,14 @@ def characters(self: Any, word: Any) -> Any:
         yield parts
 
 
+@mistake("merge_steps", "What becomes of the parts that were yielded?", "Yield a new list each time: one list changes.")
+def one_list(self: Any, word: Any) -> Any:
+    parts: list[bytes] = []
+    for step in Tokenizer.merge_steps(self, word):
+        parts[:] = step
+        yield parts
+
+
 @mistake("encode", "May a merge cross two words?", "Split the text into words first; each is merged by itself.")
 def not_split(self: Any, text: str, *, allowed_special: Any = ()) -> Any:
     if allowed_special:
