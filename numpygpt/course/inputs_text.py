@@ -141,6 +141,11 @@ def _count_on(ids: Any) -> Any:
     return np.eye(10, dtype=np.float32)[[(i + 1) % 10 for i in ids]]
 
 
+def _hesitate(ids: Any) -> Any:
+    """Return the logits of a model that counts to 9, and would almost as soon leave a number out."""
+    return _count_on(ids) + 0.9 * _count_on([i + 1 for i in ids])
+
+
 def _generate(rng: Any) -> list[Case]:
     loops: list[dict[str, Any]] = [
         {"max_new_tokens": 4, "n_ctx": 100},
@@ -150,14 +155,16 @@ def _generate(rng: Any) -> list[Case]:
         {"max_new_tokens": 0, "n_ctx": 100},
         {"max_new_tokens": 20, "n_ctx": 100, "eos_token_id": 0},
         {"max_new_tokens": 12, "n_ctx": 100, "sampling": Sampling(temperature=0.7), "seed": 3},
-        {"max_new_tokens": 12, "n_ctx": 100, "sampling": Sampling(repetition_penalty=2.0)},
-        {"max_new_tokens": 3, "n_ctx": 2},
     ]
-    return [case([3, 4, 5], _count_on, **loop) for loop in loops]
+    penalty: dict[str, Any] = {"max_new_tokens": 7, "n_ctx": 100, "sampling": Sampling(repetition_penalty=2.0)}
+    return [*(case([3, 4, 5], _count_on, **loop) for loop in loops), case([6, 8, 5], _hesitate, **penalty)]
 
 
 def _completions(rng: Any) -> list[Case]:
-    ends = [case("happily ever", 9, n_ctx=20), case("The cat", 9, n_ctx=5)]  # by the model's choice, by its window
+    ends = [
+        case("They lived happily ever", 9, n_ctx=20),
+        case("The cat", 9, n_ctx=5),
+    ]  # by the model's choice, by its window
     return [case("Once upon a time", 6), case("The cat", 3, n_ctx=9), *ends]
 
 
