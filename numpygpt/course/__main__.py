@@ -149,8 +149,9 @@ def hint(folder: Path, exercise: Exercise, limit: float) -> int:
         print(say("{name} passes: no hint is needed", name=exercise.name))
     elif not result.hints:
         print(result.text())
-        text = "This mistake is not a known one. Page {page} of the tutorials explains {name}."
-        print(say(text, page=exercise.page, name=exercise.attribute))
+        if result.stage > 1:  # what fails before says itself what is missing
+            text = "This mistake is not a known one. Page {page} of the tutorials explains {name}."
+            print(say(text, page=exercise.page, name=exercise.attribute))
     else:
         asked = min(entry.get("hints", 0), len(result.hints) - 1)
         print(result.hints[asked])

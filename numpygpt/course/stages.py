@@ -104,7 +104,7 @@ def check(exercise: Exercise, implementation: Any, folder: Path) -> Result:
     try:
         result.message = _stages(exercise, implementation, folder, result)
     except Wrong as wrong:
-        result.status, result.stage, result.message = FAILED, wrong.stage, wrong.message
+        result.status, result.stage, result.message, result.remarks = FAILED, wrong.stage, wrong.message, []
         recognize(exercise, implementation, result)
     result.seconds = round(time.perf_counter() - start, 3)
     return result
@@ -133,17 +133,17 @@ def _stages(exercise: Exercise, implementation: Any, folder: Path, result: Resul
             if got[i].changed:
                 text = "it changes its input in place: whoever called it loses what they had; make a new array"
                 raise Wrong(1, say(text))
-    if any(widened(right.value, mine.value) for right, mine in zip(expected[:2], got[:2], strict=True)):
-        text = "the result is wider than the input (float64 of float32): right, and slower in the model"
-        result.remarks.append(say(text))
     _example(exercise, implementation, folder)
     for one, right, mine in zip(inputs, expected, got, strict=True):
         _raise_error(mine.error, 3, one, folder)
         if mine.changed:
-            raise Wrong(3, say("it changes its input in place; make a new array") + f"\n{_with(one)}")
+            raise Wrong(1, say("it changes its input in place; make a new array") + f"\n{_with(one)}")
         if wrong := difference(right.value, mine.value):
             why = explain(name, one, mine.value, implementation)
             raise Wrong(3, "\n".join([*why, wrong, _with(one)]))
+    if any(widened(right.value, mine.value) for right, mine in zip(expected[:2], got[:2], strict=True)):
+        text = "the result is wider than the input (float64 of float32): right, and slower in the model"
+        result.remarks.append(say(text))
     try:
         return real.show(exercise, implementation, result.remarks)
     except real.DiffersError as error:

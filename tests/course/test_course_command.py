@@ -85,6 +85,29 @@ def test_check_status_and_hint(folder: Path, capsys: pytest.CaptureFixture[str])
     assert rows["linear"]["status"] == "open"
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        "",
+        "def softmax(x)\n    return x",
+        "def softmax(x):\n    np.exp(x)",
+        "def softmax(x):\n    x -= x.max(-1, keepdims=True)\n    return np.exp(x) / np.exp(x).sum(-1, keepdims=True)",
+    ],
+)
+def test_what_says_itself_what_is_missing_is_not_called_unknown(
+    folder: Path, code: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    replace_stub(folder, "layers.py", "softmax", code)
+    assert run("hint", folder, "softmax") == 0
+    assert "not a known one" not in capsys.readouterr().out
+
+
+def test_a_mistake_that_is_not_known_is_called_so(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    replace_stub(folder, "layers.py", "softmax", "def softmax(x):\n    return np.tanh(x)")
+    assert run("hint", folder, "softmax") == 0
+    assert "not a known one" in capsys.readouterr().out
+
+
 def test_reset_keeps_the_old_text(folder: Path) -> None:
     replace_stub(folder, "layers.py", "softmax", SOFTMAX)
     path = folder / "layers.py"

@@ -162,6 +162,10 @@ def test_a_wider_result_is_a_remark() -> None:
     assert "float64" in result.remarks[0]
 
 
+def test_what_fails_has_no_remark() -> None:
+    assert result_of("softmax", lambda x: np.exp(x.astype(np.float64) - x.max())).remarks == []
+
+
 def test_integers_for_floats_and_a_missing_return_fail_at_stage_1() -> None:
     assert result_of("softmax", lambda x: layers.softmax(x).astype(int)).stage == 1
     result = result_of("softmax", lambda x: None)
