@@ -25,7 +25,6 @@ NOT_YET = {
     "01-text-becomes-numbers.md",
     "02-numbers-become-vectors.md",
     "03-attention.md",
-    "04-the-rest-of-the-block.md",
     "05-the-whole-model.md",
     "06-from-logits-to-text.md",
 }  # pages that wait for their Chinese twin; a half-written twin may lie there
