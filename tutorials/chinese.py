@@ -22,7 +22,6 @@ OWN = "<!-- only here -->\n"
 LINK = re.compile(r"\]\((?:\.\./)?([\w-]+\.md)(?=[)#])")
 FENCE = re.compile(rf"(?P<own>{OWN})?^```.*?^```$|^@@(?P<number>\d+)@@$", re.MULTILINE | re.DOTALL)
 NOT_YET = {
-    "02-numbers-become-vectors.md",
     "03-attention.md",
     "05-the-whole-model.md",
     "06-from-logits-to-text.md",
