@@ -17,9 +17,9 @@ from numpygpt.command_line import FAILURE, Parser, friendly_exit, number
 from numpygpt.course.exercises import EXERCISES, Exercise, find
 from numpygpt.course.learner import definition, is_written
 from numpygpt.course.progress import Progress, table
+from numpygpt.course.result import NOT_WRITTEN, Result
 from numpygpt.course.run import TIME_LIMIT, check_in_process
 from numpygpt.course.say import say
-from numpygpt.course.stages import Result
 from numpygpt.course.stubs import course_files, stub_file
 from numpygpt.files import atomic_write
 from numpygpt.languages import LANGUAGES, of_locale, speaking, spoken
@@ -149,9 +149,9 @@ def hint(folder: Path, exercise: Exercise, limit: float) -> int:
         print(say("{name} passes: no hint is needed", name=exercise.name))
     elif not result.hints:
         print(result.text())
-        if result.stage > 1:  # what fails before says itself what is missing
-            text = "This mistake is not a known one. Page {page} of the tutorials explains {name}."
-            print(say(text, page=exercise.page, name=exercise.attribute))
+        if result.status != NOT_WRITTEN:
+            print(result.advice())
+            print(say("Page {page} of the tutorials explains {name}.", page=exercise.page, name=exercise.attribute))
     else:
         asked = min(entry.get("hints", 0), len(result.hints) - 1)
         print(result.hints[asked])

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from numpygpt.course.describe import beside
 from numpygpt.course.say import say
 
 FAR_BELOW = -1e4  # scores from here down are all "hidden", whatever number hides them: exp of it is 0
@@ -21,121 +22,103 @@ def settled(value: Any) -> Any:
     return value
 
 
-def short(value: Any) -> str:
-    """Print a result, cut to what a person can read."""
-    if isinstance(value, np.ndarray):
-        with np.printoptions(precision=4, suppress=True, threshold=24, edgeitems=3, linewidth=100):
-            text = (
-                f"{value}"
-                if value.size <= 60
-                else say("{start}... of shape {shape}", start=value.ravel()[:8], shape=value.shape)
-            )
-    else:
-        with np.printoptions(precision=4, suppress=True, threshold=24, edgeitems=3):
-            text = repr(value)
-    return text if len(text) <= 400 else text[:400] + "..."
+def form_difference(expected: Any, got: Any, names: Any = (), where: str = "") -> str | None:
+    """Say what is wrong with the form alone, kinds and shapes, or return None.
 
-
-def form_difference(expected: Any, got: Any, where: str = "") -> str | None:
-    """Say what is wrong with the form alone, kinds and shapes, or return None."""
-    place = say(" ({where})", where=where) if where else ""
+    names: what the results are called, as in describe.RESULTS; where: which of them these are
+    """
     if isinstance(expected, dict):
         if not isinstance(got, dict) or expected.keys() != got.keys():
-            keys = list(got) if isinstance(got, dict) else type(got).__name__
-            text = "expected a dict with the keys {keys}{place}, got {got}"
-            return say(text, keys=list(expected), place=place, got=keys)
-        return _first(form_difference(expected[key], got[key], f"{where}{_label(key)}") for key in expected)
+            keys = list(got) if isinstance(got, dict) else _kind(got)
+            return _at(where, say("expected a dict with the keys {keys}, got {got}", keys=list(expected), got=keys))
+        return _first(form_difference(expected[key], got[key], (), _item(where, key)) for key in expected)
     if isinstance(expected, (list, tuple)) and not _is_numbers(expected):
         is_row = (
             isinstance(got, np.ndarray) and got.ndim and (isinstance(expected, tuple) or not (expected or len(got)))
         )
+        several = say("{n} results", n=len(expected))
+        if names:
+            several = say("{n} results ({names})", n=len(expected), names=", ".join(map(_title, names)))
         if not isinstance(got, (list, tuple)) and not is_row:  # an array of results unpacks as a tuple does
-            kind = type(expected).__name__
-            many = say("a {type} of {n} items", type=kind, n=len(expected))
-            return _expected_kind(many, place, _kind(got))
+            many = say("a {type} of {n} items", type=type(expected).__name__, n=len(expected))
+            return _expected_kind(several if isinstance(expected, tuple) and names else many, where, _kind(got))
         if isinstance(expected, tuple) and len(expected) != len(got):
-            return _expected_kind(say("{n} results", n=len(expected)), place, len(got))
-        pairs = zip(expected, got, strict=False)
-        return _first(
-            form_difference(e, g, where + say("result {number}", number=i + 1)) for i, (e, g) in enumerate(pairs)
-        )
+            return _expected_kind(several, where, _kind(got) if is_row else len(got))
+        parts = enumerate(zip(expected, got, strict=False))
+        return _first(form_difference(e, g, *_part(names, where, expected, i)) for i, (e, g) in parts)
     if isinstance(expected, (str, bytes, type(None), bool)):
-        return None if isinstance(got, type(expected)) else _expected_kind(_kind(expected), place, _kind(got))
-    return _array_form(expected, got, place)
+        return None if isinstance(got, type(expected)) else _expected_kind(_kind(expected), where, _kind(got))
+    return _array_form(expected, got, where)
 
 
-def _array_form(expected: Any, got: Any, place: str) -> str | None:
+def _array_form(expected: Any, got: Any, where: str) -> str | None:
     is_array = isinstance(got, (np.ndarray, np.generic))
     if isinstance(expected, np.ndarray) and not is_array and (expected.ndim or not isinstance(got, (int, float))):
         advice = say(": np.array makes one of it") if isinstance(got, (list, tuple)) else ""
-        return _expected_kind(_kind(expected), place, _kind(got)) + advice
+        return _expected_kind(_kind(expected), where, _kind(got)) + advice
     try:
         e, g = np.asarray(expected), np.asarray(got)
     except ValueError:
-        return _expected_kind(_kind(expected), place, say("rows of different lengths"))
+        return _expected_kind(_kind(expected), where, say("rows of different lengths"))
     if isinstance(expected, (list, tuple)):
         return (
             None
             if g.dtype.kind in "iuf" and g.ndim == 1
-            else _expected_kind(say("a list of numbers"), place, _kind(got))
+            else _expected_kind(say("a list of numbers"), where, _kind(got))
         )
     if g.dtype.kind not in "biufc":
-        return _expected_kind(say("numbers"), place, _kind(got))
+        return _expected_kind(say("numbers"), where, _kind(got))
     if e.shape != g.shape:
-        return say("expected the shape {expected}{place}, got {got}", expected=e.shape, place=place, got=g.shape)
-    floats = _expected_kind(say("floats"), place, g.dtype)
+        return _at(where, say("expected the shape {expected}, got {got}", expected=e.shape, got=g.shape))
+    floats = _expected_kind(say("floats"), where, g.dtype)
     if e.dtype.kind == "f" and g.dtype.kind in "iu":  # whole numbers will do where the right ones are whole
         return None if close(e, g, 1e-4) else floats + say(": numbers are cut off")
     if e.dtype.kind == "f" and g.dtype.kind != "f":
         return floats
     if e.dtype.kind in "iu" and g.dtype.kind not in "iu":
-        return _expected_kind(say("integers"), place, g.dtype)
+        return _expected_kind(say("integers"), where, g.dtype)
     return None
 
 
-def difference(expected: Any, got: Any, tolerance: float = 1e-4) -> str | None:
+def difference(expected: Any, got: Any, tolerance: float = 1e-4, names: Any = (), where: str = "") -> str | None:
     """Say how two results differ, or return None where they are equal up to rounding."""
-    if wrong := form_difference(expected, got):
+    if wrong := form_difference(expected, got, names, where):
         return wrong
     if isinstance(expected, dict):
-        return _first(_named(key, difference(expected[key], got[key], tolerance)) for key in expected)
+        return _first(difference(expected[key], got[key], tolerance, (), _item(where, key)) for key in expected)
     if isinstance(expected, (list, tuple)) and not _is_numbers(expected):
         if len(expected) != len(got) or isinstance(expected[0] if expected else 0, (bytes, str)):
             same = len(expected) == len(got) and list(expected) == list(got)
-            return None if same else _expected(expected, got)
-        return _first(difference(e, g, tolerance) for e, g in zip(expected, got, strict=True))
+            return None if same else _heading(where) + beside(expected, got)
+        parts = enumerate(zip(expected, got, strict=True))
+        return _first(difference(e, g, tolerance, *_part(names, where, expected, i)) for i, (e, g) in parts)
     if isinstance(expected, (str, bytes, type(None), bool)):
-        return None if expected == got else _expected(expected, got)
+        return None if expected == got else _heading(where) + beside(expected, got)
     if isinstance(expected, (list, tuple)):
-        return None if list(expected) == list(got) else _expected(expected, got)
+        return None if list(expected) == list(got) else _heading(where) + beside(expected, list(got))
     e, g = np.asarray(expected), np.asarray(got)
     if close(e, g, tolerance):
         return None
-    return _expected(e, g) + _where_differs(e, g, tolerance)
+    with np.errstate(invalid="ignore"):
+        nan = say("there is NaN in it: a number divided by 0, or inf - inf") + "\n" if np.isnan(g).any() else ""
+    return _heading(where) + nan + beside(e, g, differing(e, g, tolerance))
 
 
 def close(expected: Any, got: Any, tolerance: float) -> bool:
     """Tell whether two arrays are equal up to rounding; far below zero, all numbers are alike."""
+    return not differing(expected, got, tolerance).any()
+
+
+def differing(expected: Any, got: Any, tolerance: float) -> Any:
+    """Tell for each number of two arrays of a shape whether it differs by more than rounding."""
     if expected.dtype.kind not in "f":
-        return bool(np.array_equal(expected, got))
-    hidden = expected <= FAR_BELOW
-    if not np.array_equal(hidden, got <= FAR_BELOW):
-        return False
-    e, g = np.where(hidden, 0, expected).astype(np.float64), np.where(hidden, 0, got).astype(np.float64)
+        return np.not_equal(expected, got)
+    hidden, also = expected <= FAR_BELOW, got <= FAR_BELOW
+    e, g = np.where(hidden, 0, expected).astype(np.float64), np.where(also, 0, got).astype(np.float64)
     with np.errstate(invalid="ignore"):
         size = np.abs(e[np.isfinite(e)]).max(initial=0)
-    return np.allclose(g, e, rtol=tolerance, atol=tolerance * min(max(size, 1e-6), 1), equal_nan=True)
-
-
-def _where_differs(e: Any, g: Any, tolerance: float) -> str:
-    if not e.ndim or np.isnan(g).any():
-        return "\n" + say("there is NaN in it: a number divided by 0, or inf - inf") if np.isnan(g).any() else ""
-    wrong = np.argwhere(~np.isclose(g, e, rtol=tolerance, atol=tolerance))
-    if not len(wrong) or e.size <= 24:
-        return ""
-    at = tuple(int(i) for i in wrong[0])
-    text = "first at {at}: expected {expected:.6g}, got {got:.6g}; {n} of {all} numbers differ"
-    return "\n" + say(text, at=list(at), expected=e[at], got=g[at], n=len(wrong), all=e.size)
+        equal = np.isclose(g, e, rtol=tolerance, atol=tolerance * min(max(size, 1e-6), 1), equal_nan=True)
+    return np.asarray((hidden != also) | ~equal)
 
 
 def widened(expected: Any, got: Any) -> bool:
@@ -156,23 +139,38 @@ def _kind(value: Any) -> str:
         return say("None (is a return missing?)")
     if isinstance(value, np.ndarray):
         return say("an array of shape {shape}", shape=value.shape)
-    return say("a {type}", type=type(value).__name__)
+    return type(value).__name__
 
 
-def _label(key: Any) -> str:
-    return repr(say(key) if isinstance(key, str) else key)
+def _item(where: str, key: Any) -> str:
+    """Name what stands under a key of a dict."""
+    if isinstance(key, str) and (translated := say(key)) and " " in key:  # a key that is a sentence
+        return translated
+    return f"{where}[{key!r}]"
 
 
-def _expected_kind(kind: str, place: str, got: Any) -> str:
-    return say("expected {kind}{place}, got {got}", kind=kind, place=place, got=got)
+def _part(names: Any, where: str, whole: Any, i: int) -> tuple[Any, str]:
+    """Return what the parts of a result are called, and what the result itself is: of a list, item i; of a tuple, i."""
+    if i < len(names):
+        name = names[i]
+        return ((), name) if isinstance(name, str) else (name, where)
+    return (), f"{where}[{i}]" if where or isinstance(whole, list) else say("result {number}", number=i + 1)
 
 
-def _expected(expected: Any, got: Any) -> str:
-    return say("expected {expected}\ngot      {got}", expected=short(expected), got=short(got))
+def _title(name: Any) -> str:
+    return name if isinstance(name, str) else f"({', '.join(name)})"
 
 
-def _named(key: Any, text: str | None) -> str | None:
-    return text and f"{_label(key)}: {text}"
+def _at(where: str, text: str) -> str:
+    return say("{where}: {text}", where=where, text=text) if where else text
+
+
+def _heading(where: str) -> str:
+    return say("{where}:", where=where) + "\n" if where else ""
+
+
+def _expected_kind(kind: str, where: str, got: Any) -> str:
+    return _at(where, say("expected {kind}, got {got}", kind=kind, got=got))
 
 
 def _first(found: Iterator[str | None]) -> str | None:

@@ -52,6 +52,24 @@ def is_written(folder: Path, exercise: Exercise) -> bool:
     return found_by_other_means if node is None else not is_stub(node)
 
 
+def calls(folder: Path, exercise: Exercise) -> list[str]:
+    """Return the names of the learner's other functions, of those that are written, that it calls by their names."""
+    tree = ast.parse((folder / exercise.file).read_text(encoding="utf-8"))
+    exercises = {other.owner for other in EXERCISES.values() if other.module == exercise.module}
+    helpers = [n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name not in exercises]
+    inner = [i for node in [definition(tree, exercise.attribute), *helpers] if node for i in ast.walk(node)]
+    names = {i.id for i in inner if isinstance(i, ast.Name)} | {i.attr for i in inner if isinstance(i, ast.Attribute)}
+    backward = exercise.module.startswith("backward")
+    return [
+        other.name
+        for other in EXERCISES.values()
+        if other is not exercise
+        and other.attribute.split(".")[-1] in names
+        and other.module.startswith("backward") == backward
+        and is_written(folder, other)
+    ]
+
+
 def load(folder: Path, exercise: Exercise, *, own: bool) -> Any:
     """Return the learner's function (the class, for a method), its calls going to the book's functions.
 

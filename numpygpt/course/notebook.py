@@ -21,7 +21,7 @@ def check(function: Callable[..., Any] | type, name: str | None = None, *, lang:
     >>> from numpygpt import relu
     >>> check(relu)  # doctest: +ELLIPSIS
     relu: passed
-        with your relu, ...
+        with your relu (the rest is the book's), ...
     True
 
     Raises ValueError for a name that is no exercise's, and for a language that there is not.

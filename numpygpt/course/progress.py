@@ -9,7 +9,7 @@ from typing import Any
 
 from numpygpt.course.exercises import EXERCISES
 from numpygpt.course.learner import is_written
-from numpygpt.course.stages import Result
+from numpygpt.course.result import Result
 from numpygpt.files import atomic_write
 from numpygpt.languages import LANGUAGES
 

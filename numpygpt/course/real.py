@@ -25,15 +25,13 @@ CUT = "right but slow: it was waited for, and the text is cut after new token {n
 
 
 def show(exercise: Exercise, implementation: Any, remarks: list[str]) -> str:
-    """Let the real model work with an implementation; return what it did, in a line or two.
-
-    Calls are counted: what the model never ran is not said to have done anything.
+    """Let the real model work with an implementation; return what it did, or "" where the model never called that.
 
     Raises DiffersError where it computes something else than the book.
     """
     counted, calls = watched(exercise, implementation)
     said = _scene(exercise, counted, remarks)
-    return said if calls else say("right; but the model that is shown here never calls {name}", name=exercise.attribute)
+    return said if calls else ""
 
 
 def _scene(exercise: Exercise, implementation: Any, remarks: list[str]) -> str:
@@ -73,7 +71,7 @@ def _model(exercise: Exercise, implementation: Any, remarks: list[str]) -> str:
         _equal(logits[:4], mine, say("the model's logits"))
         slow = time.perf_counter() - start > SECONDS / 8
         text = _write(short if slow else ids, params, config.n_head, tokenizer, remarks)
-    return say('with your {name}, the model writes: "{text}"', name=exercise.attribute, text=text)
+    return say('the model writes: "{text}"', text=text)
 
 
 def _write(ids: list[int], params: Any, n_head: int, tokenizer: Tokenizer, remarks: list[str]) -> str:
@@ -104,8 +102,8 @@ def _tokens(exercise: Exercise, implementation: Any, remarks: list[str]) -> str:
         if merges != mine:
             text = "the merges of a text should begin {expected}, and begin {got}"
             raise DiffersError(say(text, expected=merges[:5], got=mine[:5]))
-        learned = " ".join(b"".join(pair).decode() for pair in mine[-5:])
-        return say("learned from a rhyme about a cat: {tokens}", tokens=learned)
+        learned = " ".join(repr(b"".join(pair).decode()) for pair in mine[-5:])
+        return say("the last tokens learned from a rhyme about a cat are {tokens}", tokens=learned)
     with swapped(exercise, implementation):
         own = book("tokenizer").Tokenizer(tokenizer.merges)
         ids = list(own.encode(PROMPT))
@@ -116,8 +114,7 @@ def _tokens(exercise: Exercise, implementation: Any, remarks: list[str]) -> str:
             text = "decoding what was encoded should give {expected!r}, and gives {got!r}"
             raise DiffersError(say(text, expected=PROMPT, got=back))
         text = _write(ids, params, config.n_head, own, remarks)
-    said = 'with your {name}, the model reads {n} tokens and writes: "{text}"'
-    return say(said, name=exercise.name, n=len(ids), text=text)
+    return say('the model reads {n} tokens and writes: "{text}"', n=len(ids), text=text)
 
 
 def _loss(exercise: Exercise, implementation: Any, remarks: list[str]) -> str:
@@ -135,7 +132,7 @@ def _loss(exercise: Exercise, implementation: Any, remarks: list[str]) -> str:
     with swapped(exercise, implementation):
         got = score()
     _equal(expected, got, say("the losses of a text"))
-    said = "of the real model on a sentence: loss {loss:.3f}, perplexity {perplexity:.1f}, {bits:.2f} bits per byte"
+    said = "the model reads a sentence: loss {loss:.3f}, perplexity {perplexity:.1f}, {bits:.2f} bits per byte"
     return say(said, loss=got[0], perplexity=got[1], bits=got[2])
 
 
@@ -170,7 +167,7 @@ def _sampled(exercise: Exercise, implementation: Any, remarks: list[str]) -> str
     elif expected[: len(got)] != got or not got:
         text = "expected the text {expected!r}, got {got!r}"
         raise DiffersError(say(text, expected=tokenizer.decode(expected), got=tokenizer.decode(got)))
-    return say('with your {name}, by chance: "{text}"', name=exercise.name, text=PROMPT + tokenizer.decode(got))
+    return say('the model writes by chance: "{text}"', text=PROMPT + tokenizer.decode(got))
 
 
 def _cached(exercise: Exercise, implementation: Any, remarks: list[str]) -> str:
@@ -199,7 +196,7 @@ def _cached(exercise: Exercise, implementation: Any, remarks: list[str]) -> str:
             remarks.append(say(CUT, n=len(ids) - n_prompt))
             break
     _equal(book("gpt2").gpt2(ids, **params, n_head=config.n_head)[-1:], logits, say("the logits after a cached text"))
-    return say('with your cache, one token at a time: "{text}"', text=tokenizer.decode(ids))
+    return say('the model reads one token at a time and writes: "{text}"', text=tokenizer.decode(ids))
 
 
 def _alone(exercise: Exercise, implementation: Any, remarks: list[str]) -> str:
@@ -209,4 +206,4 @@ def _alone(exercise: Exercise, implementation: Any, remarks: list[str]) -> str:
     expected, got = (one(PROMPT, *read_weights(), max_new_tokens=8) for one in (complete, implementation))
     if expected != got:
         raise DiffersError(say("expected the text {expected!r}, got {got!r}", expected=expected, got=got))
-    return say('your program writes: "{text}"', text=PROMPT + got)
+    return say('the program writes: "{text}"', text=PROMPT + got)

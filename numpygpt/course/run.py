@@ -10,8 +10,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from numpygpt.course.result import ENDLESS, FAILED, STOPS, Result
 from numpygpt.course.say import say
-from numpygpt.course.stages import FAILED, Result
 from numpygpt.languages import spoken
 
 TIME_LIMIT = 40.0  # seconds for one exercise: a right but slow loop is waited for, an endless one is stopped
@@ -33,8 +33,8 @@ def check_in_process(folder: Path, name: str, limit: float = TIME_LIMIT, *, quie
             ended = subprocess.run(command, env=environment, timeout=limit, check=False, **streams)
         except subprocess.TimeoutExpired:
             message = "stopped after {limit:.0f} seconds: does a loop never end? (--time-limit waits longer)"
-            return Result(name, FAILED, 1, say(message, limit=limit), seconds=limit)
+            return Result(name, FAILED, 1, say(message, limit=limit), seconds=limit, cause=ENDLESS)
         if not file.exists():
             message = "your code ended the program (exit status {status})"
-            return Result(name, FAILED, 1, say(message, status=ended.returncode))
+            return Result(name, FAILED, 1, say(message, status=ended.returncode), cause=STOPS)
         return Result(**json.loads(file.read_text(encoding="utf-8")))

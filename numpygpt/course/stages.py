@@ -2,118 +2,54 @@
 
 from __future__ import annotations
 
-import copy
+import inspect
+import io
 import time
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from contextlib import redirect_stdout
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from numpygpt.course import examples, real
-from numpygpt.course.compare import difference, form_difference, settled, short, widened
+from numpygpt.course import examples, real, result
+from numpygpt.course.compare import difference, form_difference, widened
+from numpygpt.course.describe import RESULTS, inputs
 from numpygpt.course.exercises import Exercise
-from numpygpt.course.inputs import cases, probe
+from numpygpt.course.inputs import PROBES, cases
 from numpygpt.course.inputs_learning import Case
 from numpygpt.course.learner import own_lines
+from numpygpt.course.outcomes import Outcome, alike, outcome, outcomes_of
 from numpygpt.course.properties import explain
-from numpygpt.course.say import say
-
-STAGES = ("not written", "shape", "example", "against the book", "in the real model")
-MAY_OVERWRITE = {"backward.cross_entropy"}  # as its docstring says
-NOT_WRITTEN, FAILED, PASSED = "not written", "failed", "passed"
-
-
-@dataclass
-class Result:
-    """What came of checking one exercise."""
-
-    name: str
-    status: str = PASSED
-    stage: int = 4  # the one that failed; 4 where all passed
-    message: str = ""  # what was wrong, or what the model wrote
-    hints: list[str] = field(default_factory=list)  # where the mistake is a known one: a question, then more
-    mistake: str = ""  # the known mistake's name
-    remarks: list[str] = field(default_factory=list)
-    seconds: float = 0.0
-
-    @property
-    def passed(self) -> bool:
-        """Whether all four stages did."""
-        return self.status == PASSED
-
-    def text(self) -> str:
-        """Return what the learner reads."""
-        lines = [*self.message.splitlines(), *(say("remark: {text}", text=remark) for remark in self.remarks)]
-        if self.hints:
-            lines.append(say("hint: {text}", text=self.hints[0]))
-        head = say("{name}: passed", name=self.name)
-        if not self.passed:
-            stage = say(STAGES[self.stage])
-            head = say("{name}: stage {number}, {stage}", name=self.name, number=self.stage, stage=stage)
-        return "\n".join([head, *(f"    {line}" for line in lines)])
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the result for JSON."""
-        return asdict(self)
+from numpygpt.course.result import Result
+from numpygpt.course.say import listed, say
 
 
 class Wrong(Exception):  # noqa: N818 - a verdict, not an error
-    """A stage that failed: its number and what to say."""
+    """A stage that failed: its number, what to say, and the cause."""
 
-    def __init__(self, stage: int, message: str) -> None:
+    def __init__(self, stage: int, message: str, cause: str = result.NUMBERS) -> None:
         super().__init__(message)
-        self.stage, self.message = stage, message
+        self.stage, self.message, self.cause = stage, message, cause
 
 
-@dataclass
-class Outcome:
-    """What a function made of one input: a value or an exception, and whether it changed the input."""
+def check(exercise: Exercise, implementation: Any, folder: Path, own: Sequence[str] = ()) -> Result:
+    """Check one implementation: the four stages, then, where one failed, the known mistakes.
 
-    value: Any = None
-    error: Exception | None = None
-    changed: bool = False
-
-
-def outcome(name: str, implementation: Any, one: Case) -> Outcome:
-    """Call an implementation with a copy of an input."""
-    args, kwargs = copy.deepcopy(one)
+    own: the names of the learner's other functions that it calls
+    """
+    start, checked = time.perf_counter(), Result(exercise.name)
     try:
-        with np.errstate(all="ignore"):
-            value = copy.deepcopy(settled(probe(name, implementation, args, kwargs)))
-    except Exception as error:
-        return Outcome(error=error)
-    changed = name not in MAY_OVERWRITE and not _same(one, (args, kwargs))
-    return Outcome(value=value, changed=changed)
-
-
-def _same(before: Any, after: Any) -> bool:
-    if isinstance(before, dict):
-        return before.keys() == after.keys() and all(_same(before[key], after[key]) for key in before)
-    if isinstance(before, (list, tuple)):
-        return len(before) == len(after) and all(map(_same, before, after))
-    if isinstance(before, np.ndarray):
-        return bool(before.shape == after.shape and np.array_equal(before, after, equal_nan=before.dtype.kind == "f"))
-    return bool(before is after or before == after or callable(before))
-
-
-def check(exercise: Exercise, implementation: Any, folder: Path) -> Result:
-    """Check one implementation: the four stages, then, where one failed, the known mistakes."""
-    start, result = time.perf_counter(), Result(exercise.name)
-    try:
-        result.message = _stages(exercise, implementation, folder, result)
+        _stages(exercise, implementation, folder, checked)
+        _show(exercise, implementation, folder, checked, own)
     except Wrong as wrong:
-        result.status, result.stage, result.message, result.remarks = FAILED, wrong.stage, wrong.message, []
-        recognize(exercise, implementation, result)
-    result.seconds = round(time.perf_counter() - start, 3)
-    return result
-
-
-@cache
-def _outcomes(exercise: Exercise, implementation: Any) -> list[Outcome]:
-    """Call the book's function, or a mistake, with every input; the learner's may not be the same twice."""
-    return [outcome(exercise.name, implementation, one) for one in cases(exercise.name)]
+        checked.status, checked.stage, checked.message = result.FAILED, wrong.stage, wrong.message
+        checked.cause, checked.remarks = wrong.cause, []
+        if wrong.cause not in (result.RETURNS_NOTHING, result.UNFINISHED):
+            recognize(exercise, implementation, checked)
+    checked.seconds = round(time.perf_counter() - start, 3)
+    return checked
 
 
 @cache
@@ -121,35 +57,54 @@ def _example_of_the_book(exercise: Exercise) -> list[tuple[str, Any]]:
     return examples.outcomes(exercise, exercise.book())
 
 
-def _stages(exercise: Exercise, implementation: Any, folder: Path, result: Result) -> str:
-    name, inputs, expected = exercise.name, cases(exercise.name), _outcomes(exercise, exercise.book())
+def _stages(exercise: Exercise, implementation: Any, folder: Path, checked: Result) -> None:
+    """Go through the first three stages."""
+    name, tried, expected = exercise.name, cases(exercise.name), outcomes_of(exercise, exercise.book())
     got: list[Outcome] = []
-    for i, (one, right) in enumerate(zip(inputs, expected, strict=True)):
+    for i, (one, right) in enumerate(zip(tried, expected, strict=True)):
         got.append(outcome(name, implementation, one))
         if i < 2:
-            _raise_error(got[i].error, 1, one, folder)
-            if wrong := form_difference(right.value, got[i].value):
-                raise Wrong(1, f"{wrong}\n{_with(one)}")
-            if got[i].changed:
-                text = "it changes its input in place: whoever called it loses what they had; make a new array"
-                raise Wrong(1, say(text))
+            _first_look(exercise, one, right, got[i], folder)
     _example(exercise, implementation, folder)
-    for one, right, mine in zip(inputs, expected, got, strict=True):
-        _raise_error(mine.error, 3, one, folder)
-        if mine.changed:
-            raise Wrong(1, say("it changes its input in place; make a new array") + f"\n{_with(one)}")
-        if wrong := difference(right.value, mine.value):
+    for one, right, mine in zip(tried, expected, got, strict=True):
+        _raise_error(exercise, mine.error, 3, one, folder)
+        _raise_change(mine)
+        if wrong := difference(right.value, mine.value, names=RESULTS.get(name, ())):
             why = explain(name, one, mine.value, implementation)
-            raise Wrong(3, "\n".join([*why, wrong, _with(one)]))
+            raise Wrong(3, "\n".join([*why, wrong, _with(exercise, one)]))
     if any(widened(right.value, mine.value) for right, mine in zip(expected[:2], got[:2], strict=True)):
         text = "the result is wider than the input (float64 of float32): right, and slower in the model"
-        result.remarks.append(say(text))
+        checked.remarks.append(say(text))
+
+
+def _first_look(exercise: Exercise, one: Case, right: Outcome, mine: Outcome, folder: Path) -> None:
+    """Look at what comes back: anything at all, the right kinds and shapes, and the input as it was."""
+    _raise_error(exercise, mine.error, 1, one, folder)
+    if mine.value is None and right.value is not None:
+        yields = inspect.isgeneratorfunction(getattr(exercise.book(), exercise.method or "__call__", exercise.book()))
+        yields = yields or inspect.isgeneratorfunction(exercise.book())
+        text = "it yields nothing: is a `yield` missing?" if yields else "it returns nothing: is a `return` missing?"
+        raise Wrong(1, say(text), result.RETURNS_NOTHING)
+    if wrong := form_difference(right.value, mine.value, RESULTS.get(exercise.name, ())):
+        raise Wrong(1, f"{wrong}\n{_with(exercise, one)}", result.SHAPE)
+    _raise_change(mine)
+
+
+def _show(exercise: Exercise, implementation: Any, folder: Path, checked: Result, own: Sequence[str]) -> None:
+    """Let the real model work with an implementation; what that prints, again and again, nobody wants to read."""
     try:
-        return real.show(exercise, implementation, result.remarks)
+        with redirect_stdout(io.StringIO()):
+            checked.shown = real.show(exercise, implementation, checked.remarks)
     except real.DiffersError as error:
         raise Wrong(4, str(error)) from None
     except Exception as error:
-        raise Wrong(4, own_lines(error, folder)) from None
+        raise Wrong(4, own_lines(error, folder), result.STOPS) from None
+    if checked.shown:
+        text = "with your {names} (the rest is the book's), {shown}"
+        checked.message = say(text, names=listed([exercise.name, *own]), shown=checked.shown)
+    else:
+        text = "right; but the model that is shown here never calls {name}"
+        checked.message = say(text, name=exercise.attribute)
 
 
 def _example(exercise: Exercise, implementation: Any, folder: Path) -> None:
@@ -158,62 +113,44 @@ def _example(exercise: Exercise, implementation: Any, folder: Path) -> None:
         try:
             got = examples.outcomes(exercise, implementation)
         except Exception as error:
-            raise Wrong(2, say("the docstring's example:") + "\n" + own_lines(error, folder)) from None
+            text = say("the docstring's example:") + "\n" + own_lines(error, folder)
+            raise Wrong(2, text, result.STOPS) from None
     for (source, right), (_, mine) in zip(expected, got, strict=False):
-        if right is not None and (wrong := difference(right, mine, 2e-3)):  # what returns nothing may return something
+        wrong = difference(right, mine, 2e-3, RESULTS.get(exercise.name, ()))
+        if right is not None and wrong:  # what returns nothing may return something
             raise Wrong(2, f"{source}\n{wrong}")
     if len(expected) != len(got):
         text = "the docstring's example makes {expected} results, here {got}"
         raise Wrong(2, say(text, expected=len(expected), got=len(got)))
 
 
-def _raise_error(error: Exception | None, stage: int, one: Case, folder: Path) -> None:
+def _raise_error(exercise: Exercise, error: Exception | None, stage: int, one: Case, folder: Path) -> None:
     if isinstance(error, NotImplementedError):
         text = "it still raises NotImplementedError: write what is missing"
-        raise Wrong(stage, f"{say(text)}\n{own_lines(error, folder)}")
+        raise Wrong(stage, f"{say(text)}\n{own_lines(error, folder)}", result.UNFINISHED)
     if error is not None:
-        raise Wrong(stage, own_lines(error, folder) + f"\n{_with(one)}")
+        raise Wrong(stage, own_lines(error, folder) + f"\n{_with(exercise, one)}", result.STOPS)
 
 
-def _with(one: Case) -> str:
-    return say("with {inputs}", inputs=describe(one))
+def _raise_change(mine: Outcome) -> None:
+    if mine.changed:
+        text = "it changes its argument {name} in place: whoever called it loses what they had; make a new array"
+        raise Wrong(1, say(text, name=mine.changed), result.IN_PLACE)
 
 
-def describe(one: Case) -> str:
-    """Say what an input was, shortly."""
-    args, kwargs = one
-    parts = [_part(arg) for arg in args] + [f"{name}={_part(value)}" for name, value in kwargs.items()]
-    return ", ".join(parts)
+def _with(exercise: Exercise, one: Case) -> str:
+    return say("with {inputs}", inputs=inputs(exercise, *one, PROBES.get(exercise.name)))
 
 
-def _part(value: Any) -> str:
-    if isinstance(value, np.ndarray):
-        return (
-            short(value).replace("\n", " ") if value.size <= 6 else say("an array of shape {shape}", shape=value.shape)
-        )
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{key!r}: ..." for key in value) + "}"
-    if callable(value):
-        return str(value.__name__).strip("_")
-    text = repr(value)
-    return text if len(text) < 80 else text[:77] + "..."
-
-
-def recognize(exercise: Exercise, implementation: Any, result: Result) -> None:
+def recognize(exercise: Exercise, implementation: Any, checked: Result) -> None:
     """Find the known mistake that makes the same of every input, and take its hints."""
     from numpygpt.course.mistakes import mistakes_of
 
-    mine = [outcome(exercise.name, implementation, one) for one in cases(exercise.name)]
+    with redirect_stdout(io.StringIO()):  # what it prints was printed
+        mine = [outcome(exercise.name, implementation, one) for one in cases(exercise.name)]
     if all(own.error is not None for own in mine):
         return  # it says itself what is wrong
     for mistake in mistakes_of(exercise.name):
-        if all(map(alike, _outcomes(exercise, mistake.function), mine)):
-            result.mistake, result.hints = mistake.name, [say(hint) for hint in mistake.hints]
+        if all(map(alike, outcomes_of(exercise, mistake.function), mine)):
+            checked.mistake, checked.hints = mistake.name, [say(hint) for hint in mistake.hints]
             return
-
-
-def alike(a: Outcome, b: Outcome) -> bool:
-    """Tell whether two outcomes are the same: an exception of one kind, or equal values, inputs changed or not."""
-    if a.error is not None or b.error is not None:
-        return type(a.error) is type(b.error)
-    return a.changed == b.changed and difference(a.value, b.value) is None

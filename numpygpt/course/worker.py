@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 
 from numpygpt.course.exercises import Exercise, find
-from numpygpt.course.learner import NotWrittenError, load, own_lines
+from numpygpt.course.learner import NotWrittenError, calls, load, own_lines
+from numpygpt.course.result import FAILED, NOT_WRITTEN, STOPS, SYNTAX, Result
 from numpygpt.course.say import say
-from numpygpt.course.stages import FAILED, NOT_WRITTEN, Result, check
+from numpygpt.course.stages import check
 from numpygpt.languages import speaking
 
 
@@ -17,15 +20,19 @@ def check_folder(folder: Path, exercise: Exercise) -> Result:
     """Check what a folder holds: beside the book's functions first, and if that fails, beside the learner's own."""
     try:
         result = check(exercise, load(folder, exercise, own=False), folder)
-        if not result.passed:
-            other = check(exercise, load(folder, exercise, own=True), folder)
+        called = [] if result.passed else calls(folder, exercise)
+        if called:
+            with redirect_stdout(io.StringIO()):  # what the learner's code prints was printed
+                other = check(exercise, load(folder, exercise, own=True), folder, called)
             result = other if other.passed else result
     except NotWrittenError as error:
         return Result(exercise.name, NOT_WRITTEN, 1, str(error))
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # of the learner's file, which may even end the program
-        return Result(exercise.name, FAILED, 1, say("the file does not run:") + "\n" + own_lines(error, folder))
+        cause = SYNTAX if isinstance(error, SyntaxError) else STOPS
+        message = say("the file does not run:") + "\n" + own_lines(error, folder)
+        return Result(exercise.name, FAILED, 1, message, cause=cause)
     return result
 
 

@@ -15,7 +15,7 @@ import pytest
 from catalogues import CHINESE, faults, read, said, strings, unsaid
 from course_folders import replace_stub, write_stubs
 
-from numpygpt.course import exercises, stages
+from numpygpt.course import exercises, result, stages
 from numpygpt.course.__main__ import main
 from numpygpt.course.exercises import EXERCISES
 from numpygpt.course.mistakes import mistakes_of
@@ -27,7 +27,7 @@ from numpygpt.languages import speaking
 ROOT = Path(__file__).parents[2]
 COURSE = ROOT / "numpygpt" / "course"
 MODULES = [path for path in sorted(COURSE.glob("*.py")) if not path.stem.startswith("inputs")]
-CHOSEN = {*stages.STAGES, "done", "begun", "open", "shares of the tokens", "chance comes from rng alone"}  # at run time
+CHOSEN = {*result.STAGES, "done", "begun", "open", "shares of the tokens", "chance comes from rng alone"}  # at run time
 ENGLISH = {  # by module: what is printed, raised or returned and is no message to the learner
     "__main__": {"    python -m numpygpt.course check "},
     "exercises": strings(ast.parse(Path(exercises.__file__).read_text(encoding="utf-8"))),  # of the tutorials' pages
@@ -178,9 +178,9 @@ def test_in_a_notebook(capsys: pytest.CaptureFixture[str]) -> None:
     from numpygpt import relu
 
     assert check(relu, lang="zh")
-    assert capsys.readouterr().out.startswith("relu：通过\n    用上你写的 relu，")
+    assert capsys.readouterr().out.startswith("relu：通过\n    用上你写的 relu（其余都是书里的代码），")
     assert check(relu)
-    assert capsys.readouterr().out.startswith("relu: passed\n    with your relu, ")
+    assert capsys.readouterr().out.startswith("relu: passed\n    with your relu (the rest is the book's), ")
 
 
 @pytest.mark.parametrize("name", ["join", "encode", "gpt2", "sample", "cached_attention", "cross_entropy", "complete"])

@@ -20,7 +20,8 @@ from numpygpt.course.exercises import EXERCISES, find
 from numpygpt.course.inputs import cases
 from numpygpt.course.learner import class_with
 from numpygpt.course.mistakes import mistakes_of
-from numpygpt.course.stages import Result, alike, outcome
+from numpygpt.course.outcomes import alike, outcome
+from numpygpt.course.result import Result
 from numpygpt.course.stages import check as check_stages
 from numpygpt.course.swap import swapped
 
