@@ -68,7 +68,7 @@ def test_picture_was_drawn_from_these_numbers(name: str) -> None:
 
 def test_every_picture_has_a_module_and_a_page() -> None:
     shown = {Path(path).stem for page in PAGES for _, path in IMAGE.findall(page.read_text(encoding="utf-8"))}
-    assert shown == set(NAMES) == {path.stem for path in FOLDER.glob("*.svg")}
+    assert shown == set(NAMES) == {path.name.split(".")[0] for path in FOLDER.glob("*.svg")}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -3,7 +3,7 @@
 `data()` computes the numbers with NumPy and this package alone and returns them by name, as arrays or lists of text;
 `draw(data, figure)` draws them with matplotlib. `python -m tutorials.figures` writes both beside the module:
 `NAME.json` and `NAME.svg`. A test computes the numbers again and compares them with the file, from which the picture
-was drawn.
+was drawn. A picture that has words is drawn a second time, as `NAME.zh.svg`, with those of `_chinese.py`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from numpygpt.files import atomic_write
+from tutorials.figures._chinese import FONT, translate
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,17 +51,32 @@ def checksum(path: Path) -> str:
     return f"sha256 of the data: {hashlib.sha256(path.read_bytes()).hexdigest()}"
 
 
-def make(name: str) -> None:
-    """Compute a figure's numbers and draw it."""
+def compute(name: str) -> None:
+    """Compute a figure's numbers."""
+    data = rounded(importlib.import_module(f"{__name__}.{name}").data())
+    with atomic_write(FOLDER / f"{name}.json") as file:
+        file.write(json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
+
+
+def draw(name: str) -> list[str]:
+    """Draw a figure from its numbers in both languages, and return those of the pictures.
+
+    Without the font for Chinese, that picture stays as it is.
+    """
+    from matplotlib.font_manager import fontManager
+
+    languages = ["en", "zh"] if FONT in fontManager.get_font_names() else ["en"]
+    return [language for language in languages if _picture(name, language)]
+
+
+def _picture(name: str, language: str) -> bool:
+    """Draw a figure in a language, if it has words in that."""
     import matplotlib as mpl
     from cycler import cycler
     from matplotlib.figure import Figure
 
-    module = importlib.import_module(f"{__name__}.{name}")
-    numbers, picture = FOLDER / f"{name}.json", FOLDER / f"{name}.svg"
-    data = rounded(module.data())
-    with atomic_write(numbers) as file:
-        file.write(json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
+    numbers = FOLDER / f"{name}.json"
+    data = json.loads(numbers.read_text(encoding="utf-8"))
     style = {
         "svg.hashsalt": name,  # the same names in the file at every drawing
         "font.size": 11,
@@ -70,11 +86,18 @@ def make(name: str) -> None:
         **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), GREY),
         "grid.color": GREY,
     }
+    if language == "zh":
+        style["font.family"] = ["DejaVu Sans", FONT]
     with mpl.rc_context(style):
         figure = Figure(figsize=(7, 4), layout="constrained")
+        module = importlib.import_module(f"{__name__}.{name}")
         module.draw({key: np.asarray(values) for key, values in data.items()}, figure)
+        if language == "zh" and not translate(figure):
+            return False
         metadata = {"Date": None, "Creator": None, "Description": checksum(numbers)}
+        picture = FOLDER / f"{name}{'.zh' if language == 'zh' else ''}.svg"
         figure.savefig(picture, transparent=True, metadata=metadata)
+    return True
 
 
 def label_cells(axes: Axes, rows: list[str] | None = None, columns: list[str] | None = None) -> None:
