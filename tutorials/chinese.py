@@ -23,7 +23,6 @@ LINK = re.compile(r"\]\((?:\.\./)?([\w-]+\.md)(?=[)#])")
 PICTURE = re.compile(r"(?<=\]\()\.\./(figures/\w+)(?:\.zh)?\.svg(?=\))")
 FENCE = re.compile(rf"(?P<own>{OWN})?^```.*?^```$|^@@(?P<number>\d+)@@$", re.MULTILINE | re.DOTALL)
 NOT_YET = {
-    "03-attention.md",
     "06-from-logits-to-text.md",
 }  # pages that wait for their Chinese twin; a half-written twin may lie there
 
