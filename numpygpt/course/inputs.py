@@ -12,7 +12,7 @@ from numpygpt.arrays import Array, Tensors
 from numpygpt.course import inputs_learning as learning
 from numpygpt.course import inputs_text as text
 from numpygpt.course.inputs_learning import Case, case, floats
-from numpygpt.layers import MASKED, causal_mask
+from numpygpt.layers import MASKED, causal_mask, softmax
 
 
 def _linear(rng: Any, n_in: int, n_out: int) -> Tensors:
@@ -47,7 +47,8 @@ def _layer_norm(rng: Any) -> list[Case]:
     shapes = [(3, 6), (2, 3, 6), (6,)]
     cases = [case(3 + 2 * floats(rng, *shape), **_norm(rng, 6)) for shape in shapes]
     tiny = [case(0.1 * floats(rng, 4, 6), **_norm(rng, 6), eps=eps) for eps in (0.01, 0.5)]
-    return [*cases, *tiny, case(np.full((2, 6), 3, np.float32), **_norm(rng, 6))]
+    even = [case(np.full((2, 6), 3, np.float32), **_norm(rng, 6)), case(0.004 * floats(rng, 3, 6), **_norm(rng, 6))]
+    return [*cases, *tiny, *even]
 
 
 def _linears(rng: Any) -> list[Case]:
@@ -58,6 +59,9 @@ def _linears(rng: Any) -> list[Case]:
 
 def _masks(rng: Any) -> list[Case]:
     return [case(n) for n in (4, 1, 7)]
+
+
+LARGE_LAST = np.array([[1], [1], [300]], np.float32)  # a row whose scores are large; those of the others are not
 
 
 def _attention(rng: Any) -> list[Case]:
@@ -73,6 +77,7 @@ def _attention(rng: Any) -> list[Case]:
         case(*wide),
         case(*qkv(n_query=2), padding),
         case(*[4 * part for part in qkv(n_query=4, n_key=4)], causal_mask(4)),
+        case(LARGE_LAST * floats(rng, 3, 4), *qkv(n_key=3)[1:], causal_mask(3)),
     ]
 
 
@@ -141,7 +146,15 @@ def _sizes(rng: Any) -> list[Case]:
 
 
 def _padding(rng: Any) -> list[Case]:
-    return [case([7, 8, 0], 0), case(np.array([[7, 8, 9], [7, 2, 2], [2, 2, 2]]), 2), case(np.array([[0, 0]]), 5)]
+    batch, padding = np.array([[7, 8, 9], [7, 2, 2], [2, 2, 2]]), np.array([[4, 4, 4]])
+    cases = [case([7, 8, 0], 0), case(batch, 2), case(np.array([[0, 0]]), 5), case([3, 7, 3, 8], 3)]
+    return [*cases, case(padding, 4, scores=np.array([[[[2, 1, 0]]]], np.float32))]
+
+
+def hide_padding(padding_mask: Any, ids: Any, pad_token_id: int, scores: Any = None) -> Any:
+    """Make the mask; or, with scores, the shares that softmax gives to them and the mask."""
+    mask = padding_mask(ids, pad_token_id)
+    return mask if scores is None else softmax((scores + mask).astype(np.float32))
 
 
 def _embed(rng: Any) -> list[Case]:
@@ -239,7 +252,7 @@ CASES: dict[str, Callable[[Any], list[Case]]] = {
     **learning.CASES,
     **text.CASES,
 }
-PROBES = {**learning.PROBES, **text.PROBES}
+PROBES = {**learning.PROBES, **text.PROBES, "padding_mask": hide_padding}
 
 
 def cases(name: str) -> list[Case]:

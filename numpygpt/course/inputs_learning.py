@@ -27,7 +27,8 @@ def floats(rng: np.random.Generator, *shape: int) -> Array:
 
 def _pairs(rng: Any) -> list[Case]:
     shapes = [(3, 5), (2, 3, 5), (6,)]
-    return [case(floats(rng, *shape), 2 * floats(rng, *shape)) for shape in shapes]
+    bend = np.array([-1, -0.0, 0, 1e-3], np.float32)
+    return [*(case(floats(rng, *shape), 2 * floats(rng, *shape)) for shape in shapes), case(floats(rng, 4), bend)]
 
 
 def _cross_entropy(rng: Any) -> list[Case]:
@@ -42,8 +43,8 @@ def _cross_entropy(rng: Any) -> list[Case]:
 
 def _loss_gradient(rng: Any) -> list[Case]:
     huge = np.array([[3000.0, 2999.0, -4000.0], [-3000.0, -3001.0, -3003.0]], np.float32)
-    targets = [np.array([1, 0, 4]), np.array([1, -100, 4, 2])]
-    plain = [*(case(floats(rng, len(each), 5), each) for each in targets), case(huge, np.array([1, 2]))]
+    targets = [np.array([1, 0, 4]), np.array([1, -100, 4, -1, 2])]
+    plain = [*(case(floats(rng, len(each), 5), each) for each in targets), case(huge, np.array([2, 2]))]
     return [*plain, *(case(floats(rng, len(each), 5), each, label_smoothing=0.2) for each in targets)]
 
 
@@ -111,7 +112,8 @@ def _norms(rng: Any) -> list[Case]:
 
 
 def _clips(rng: Any) -> list[Case]:
-    return [case(_gradients(rng), norm=5.0, limit=1.0), case(_gradients(rng), norm=0.5, limit=1.0)]
+    sizes = [(5.0, 1.0), (0.5, 1.0), (5.0, 2.0), (0.8, 0.5), (1.5, 2.0)]
+    return [case(_gradients(rng), norm=norm, limit=limit) for norm, limit in sizes]
 
 
 def _adamw(rng: Any) -> list[Case]:
@@ -123,16 +125,17 @@ def _adamw(rng: Any) -> list[Case]:
         one(0.1, weight_decay=0.5),
         one(0.03, beta1=0.5, beta2=0.5, epsilon=0.1),
         one(0.1, weight_decay=0),
+        case(_gradients(rng), [_gradients(rng) for _ in range(2)], 0.01, {}, begin=5),
     ]
 
 
-def steps_of_adamw(optimizer: Any, tensors: Any, gradients: Any, lr: float, options: Any) -> Any:
-    """Take a step for each of the gradients, and return the tensors after each."""
+def steps_of_adamw(optimizer: Any, tensors: Any, gradients: Any, lr: float, options: Any, begin: int = 0) -> Any:
+    """Take a step for each of the gradients, from step `begin` on, and return the tensors after each."""
     tensors = {name: tensor.copy() for name, tensor in tensors.items()}
     of_the_model = dict(tensors)  # which keeps its arrays: a new one in the dict would not reach it
     made, seen = optimizer(tensors, **options), []
     for step, each in enumerate(gradients):
-        made.update(tensors, each, step=step, lr=lr * (1 + step))
+        made.update(tensors, each, step=begin + step, lr=lr * (1 + step))
         seen.append({name: tensor.copy() for name, tensor in of_the_model.items()})
     return seen
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, wraps
 from typing import Any
 
 import numpy as np
 
+from numpygpt.course.compare import settled
 from numpygpt.course.inputs_learning import Case, case, floats
 from numpygpt.layers import softmax
 from numpygpt.sampling import Sampling
@@ -20,7 +21,13 @@ TEXTS = [
     "",
     "lowest lower low " * 3,
     "In the beginning there was banana nonsense",
+    "two  blanks,\n \ta tab, and an end  ",
 ]
+HALF_A_CAT = "half a cat: \ud83d"
+REFUSED = {  # by a ValueError, say the docstrings
+    "encode": [case("the <|end|>", allowed_special={"<|end|>"}), case(HALF_A_CAT)],
+    "train": [case("too small", 256), case(HALF_A_CAT, 260)],
+}
 MERGES = 3000  # of GPT-2's list: enough to show an order, quick to set up
 
 
@@ -41,12 +48,14 @@ def _join(rng: Any) -> list[Case]:
         case(parts("abcabd"), (b"a", b"b")),
         case(parts("xyz"), (b"q", b"u")),
         case([b"ab", b"c", b"a", b"bc"], (b"a", b"bc")),
+        case(parts("baab"), (b"a", b"b")),
         case([], (b"a", b"b")),
     ]
 
 
 def _words(rng: Any) -> list[Case]:
     words = ["hello", " theater", " beginning", " nonsense", " naïve", "🐈", "x", " banana", " understanding", " there"]
+    words += ["-----", " ....."]  # pairs that overlap
     return [case(word) for word in words]
 
 
@@ -54,7 +63,8 @@ def _encode(rng: Any) -> list[Case]:
     special = "<|endoftext|>"
     plain = [case(text) for text in TEXTS]
     ends = f"a{special}b {special}"
-    return [*plain, case(ends), case(ends, allowed_special={special}), case(ends, allowed_special="all")]
+    allowed = [case(ends, allowed_special={special}), case(ends, allowed_special="all")]
+    return [*plain, case(ends), *allowed, *REFUSED["encode"]]
 
 
 def _decode(rng: Any) -> list[Case]:
@@ -76,6 +86,10 @@ def _train(rng: Any) -> list[Case]:
         case("ab", 300),
         case("aaaa aaaa", 259),
         case("un deux un deux trois", 257),
+        case("aaa ac bc", 263),
+        case("The the THE", 261),
+        case("<|endoftext|><|endoftext|>", 260),
+        *REFUSED["train"],
     ]
 
 
@@ -100,7 +114,8 @@ def _top_k(rng: Any) -> list[Case]:
 
 def _top_p(rng: Any) -> list[Case]:
     cases = [case(np.log(np.array([0.2, 0.5, 0.3], np.float32)), 0.6), case(_logits(rng), 0.9)]
-    return [*cases, case(_logits(rng), 0.5), case(floats(rng, 6), 0.01), case(floats(rng, 3, 9), 0.75)]
+    cases += [case(_logits(rng), 0.5), case(floats(rng, 6), 0.01), case(floats(rng, 3, 9), 0.75)]
+    return [*cases, case(_logits(rng), 0.0)]
 
 
 def _penalty(rng: Any) -> list[Case]:
@@ -146,6 +161,11 @@ def _hesitate(ids: Any) -> Any:
     return _count_on(ids) + 0.9 * _count_on([i + 1 for i in ids])
 
 
+def _sum_up(ids: Any) -> Any:
+    """Return the logits of a model that adds all numbers so far, and says the last digit."""
+    return _count_on(np.cumsum(ids) - 1)
+
+
 def _generate(rng: Any) -> list[Case]:
     loops: list[dict[str, Any]] = [
         {"max_new_tokens": 4, "n_ctx": 100},
@@ -154,10 +174,29 @@ def _generate(rng: Any) -> list[Case]:
         {"max_new_tokens": 6, "n_ctx": 100, "n_vocab": 8},
         {"max_new_tokens": 0, "n_ctx": 100},
         {"max_new_tokens": 20, "n_ctx": 100, "eos_token_id": 0},
-        {"max_new_tokens": 12, "n_ctx": 100, "sampling": Sampling(temperature=0.7), "seed": 3},
+        {"max_new_tokens": 3, "n_ctx": 100, "eos_token_id": 4},
     ]
-    penalty: dict[str, Any] = {"max_new_tokens": 7, "n_ctx": 100, "sampling": Sampling(repetition_penalty=2.0)}
-    return [*(case([3, 4, 5], _count_on, **loop) for loop in loops), case([6, 8, 5], _hesitate, **penalty)]
+    chances: list[dict[str, Any]] = [
+        {"temperature": 0.7},
+        {"temperature": 9.0, "top_k": 2},
+        {"do_sample": True, "top_p": 0.3},
+    ]
+    penalty: dict[str, Any] = {"max_new_tokens": 12, "n_ctx": 100, "sampling": Sampling(repetition_penalty=2.0)}
+    return [
+        *(case([3, 4, 5], _count_on, **loop) for loop in loops),
+        case([3, 4, 5], _sum_up, max_new_tokens=5, n_ctx=100),
+        case([6, 8, 5], _hesitate, **penalty),
+        *(case([3], _hesitate, max_new_tokens=12, n_ctx=99, sampling=Sampling(**each), seed=3) for each in chances),
+    ]
+
+
+def continue_by(generate: Any, prompt: Any, model: Any, *, seed: int | None = None, **options: Any) -> Any:
+    """Continue a prompt; where chance plays a part, twice from one seed, and once from another."""
+    if seed is None:
+        return generate(prompt, model, **options)
+    ids, again, other = (settled(iter(generate(prompt, model, seed=s, **options))) for s in (seed, seed, seed + 1))
+    told = {"the same seed gives the same tokens": ids == again, "another seed gives others": ids != other}
+    return told | {"tokens": ids if ids == again else []}
 
 
 def _completions(rng: Any) -> list[Case]:
@@ -175,6 +214,24 @@ def complete_with_stories(complete: Any, prompt: str, n: int, n_ctx: int | None 
     merges, params, n_head = read_weights()
     params = params | {"wpe": {"weight": params["wpe"]["weight"][:n_ctx]}}
     return complete(prompt, merges, params, n_head, max_new_tokens=n)
+
+
+def or_refused(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a call that gives the name of the error, or "no error", for an input that is to be refused."""
+
+    @wraps(call)
+    def try_it(cls: Any, *args: Any, **kwargs: Any) -> Any:
+        if (args, kwargs) not in REFUSED[name]:
+            return call(cls, *args, **kwargs)
+        try:
+            settled(call(cls, *args, **kwargs))
+        except ValueError:
+            return "ValueError"
+        except Exception as error:
+            return type(error).__name__
+        return "no error"
+
+    return try_it
 
 
 def _method(name: str) -> Callable[..., Any]:
@@ -198,9 +255,11 @@ CASES: dict[str, Callable[[Any], list[Case]]] = {
     "generate": _generate,
     "complete": _completions,
 }
-PROBES: dict[str, Callable[..., Any]] = {name: _method(name) for name in ("merge_steps", "encode", "decode")}
+PROBES: dict[str, Callable[..., Any]] = {name: _method(name) for name in ("merge_steps", "decode")}
 PROBES |= {
-    "train": lambda cls, text, size: cls.train(text, size).merges,
+    "encode": or_refused("encode", _method("encode")),
+    "train": or_refused("train", lambda cls, text, size: cls.train(text, size).merges),
     "sample": draw,
     "complete": complete_with_stories,
+    "generate": continue_by,
 }

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from numpygpt.course.inputs_learning import Case
+from numpygpt.course.inputs_text import REFUSED
 from numpygpt.course.say import say
 
 ROWS = {"softmax"}
@@ -23,6 +24,10 @@ def explain(name: str, one: Case, got: Any, implementation: Any) -> list[str]:
             return [say("the rows should sum to 1; here they sum to {sums}", sums=np.round(np.ravel(sums)[:4], 3))]
     if name == "cross_entropy" and not np.isfinite(np.asarray(got)).all():
         return [say("exp of a large logit is inf: what may be subtracted from all logits without a change?")]
+    if one in REFUSED.get(name, []):
+        return [say("the docstring promises a ValueError for this input")]
+    if name == "padding_mask" and "scores" in one[1]:
+        return [say("a row that is hidden as a whole has no shares: softmax of -inf alone is NaN, of MASKED it is not")]
     if name in ("transformer_block", "gpt2"):
         args, kwargs = one
         x = np.array(args[0], copy=True)

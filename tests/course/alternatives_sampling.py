@@ -101,6 +101,7 @@ def top_p_from_the_likeliest(logits: Any, top_p: float) -> Any:
     order = np.argsort(-logits, axis=-1)
     p = np.take_along_axis(softmax(logits), order, axis=-1)
     before = np.cumsum(p, axis=-1) - p
+    before[..., 0] = -1  # the likeliest is kept, whatever p
     kept = np.take_along_axis(before < top_p, np.argsort(order, axis=-1), axis=-1)
     return np.where(kept, logits, -np.inf)
 
@@ -132,7 +133,7 @@ def top_p_by_comparing_all(logits: Any, top_p: float) -> Any:
     p = softmax(logits)
     likelier = (p[..., None, :] * (p[..., None, :] > p[..., :, None])).sum(-1)
     result = logits.copy()
-    result[likelier >= top_p] = -np.inf
+    result[(likelier >= top_p) & (likelier > 0)] = -np.inf
     return result
 
 

@@ -154,7 +154,10 @@ def steps_by_cuts(self: Any, word: Any) -> Any:
 
 
 def _special(self: Any, allowed: Any) -> Any:
-    return set(self.special_tokens) if allowed == "all" else set(allowed)
+    special = set(self.special_tokens) if allowed == "all" else set(allowed)
+    if not special <= set(self.special_tokens):
+        raise ValueError(f"{special} are not all special tokens")
+    return special
 
 
 @other("encode")

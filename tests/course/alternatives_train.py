@@ -12,12 +12,18 @@ from alternatives import other
 from numpygpt.tokenizer import join
 
 
+def _room(vocab_size: int) -> int:
+    if vocab_size < 257:
+        raise ValueError(f"{vocab_size} is too small")
+    return vocab_size - 257
+
+
 @other("train")
 def train_on_every_word(cls: Any, text: str, vocab_size: int) -> Any:
     """Keep each occurrence of a word, and count them all."""
     words = [[bytes([b]) for b in word.encode()] for word in cls.split(text)]
     merges: list[Any] = []
-    while len(merges) < vocab_size - 257:
+    while len(merges) < _room(vocab_size):
         counts = Counter(pair for word in words for pair in pairwise(word))
         if not counts:
             break
@@ -31,7 +37,7 @@ def train_on_every_word(cls: Any, text: str, vocab_size: int) -> Any:
 def train_with_sort(cls: Any, text: str, vocab_size: int) -> Any:
     parts = {word: [bytes([b]) for b in word.encode()] for word in cls.split(text)}
     frequency, merges = Counter(cls.split(text)), []
-    for _ in range(256, vocab_size - 1):
+    for _ in range(_room(vocab_size)):
         counts: dict[Any, int] = defaultdict(int)
         for word in parts:
             for i in range(len(parts[word]) - 1):
@@ -48,7 +54,7 @@ def train_on_numbers(cls: Any, text: str, vocab_size: int) -> Any:
     """Work with ids, and with the bytes of each only to compare equals and at the end."""
     tokens = [bytes([b]) for b in range(256)]
     words, merges = Counter(tuple(word.encode()) for word in cls.split(text)), []
-    while len(tokens) < vocab_size - 1:
+    while len(tokens) - 256 < _room(vocab_size):
         counts: Counter[Any] = Counter()
         for word, n in words.items():
             for pair in pairwise(word):
@@ -76,7 +82,7 @@ def train_as_in_the_paper(cls: Any, text: str, vocab_size: int) -> Any:
     """Sennrich's program: symbols between blanks, here in hexadecimal, and a regular expression that joins."""
     words = {word.encode().hex(" "): n for word, n in Counter(cls.split(text)).items()}
     merges: list[Any] = []
-    for _ in range(vocab_size - 257):
+    for _ in range(_room(vocab_size)):
         counts: Counter[Any] = Counter()
         for word, n in words.items():
             for a, b in pairwise(word.split()):
@@ -93,7 +99,8 @@ def train_as_in_the_paper(cls: Any, text: str, vocab_size: int) -> Any:
 @other("train")
 def train_by_recursion(cls: Any, text: str, vocab_size: int) -> Any:
     """Learn one merge fewer, then look at what the tokenizer makes of each word."""
-    if vocab_size <= 257:
+    if not _room(vocab_size):
+        text.encode()
         return cls([])
     smaller = train_by_recursion(cls, text, vocab_size - 1)
     counts: Counter[Any] = Counter()

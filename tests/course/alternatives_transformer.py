@@ -95,9 +95,9 @@ def padding_of_whole_numbers(ids: Any, pad_token_id: int) -> Any:
 
 
 @other("padding_mask")
-def padding_of_infinities(ids: Any, pad_token_id: int) -> Any:
+def padding_of_billions(ids: Any, pad_token_id: int) -> Any:
     mask = np.zeros(np.shape(ids))
-    mask[np.equal(ids, pad_token_id)] = -np.inf
+    mask[np.equal(ids, pad_token_id)] = -1e9
     return mask.reshape(*np.shape(ids)[:-1], 1, 1, -1)
 
 

@@ -27,7 +27,8 @@ from numpygpt.languages import speaking
 ROOT = Path(__file__).parents[2]
 COURSE = ROOT / "numpygpt" / "course"
 MODULES = [path for path in sorted(COURSE.glob("*.py")) if not path.stem.startswith("inputs")]
-CHOSEN = {*result.STAGES, "done", "begun", "open", "shares of the tokens", "chance comes from rng alone"}  # at run time
+CHOSEN = {*result.STAGES, "done", "begun", "open", "shares of the tokens", "chance comes from rng alone", "tokens"}
+CHOSEN |= {"the same seed gives the same tokens", "another seed gives others"}  # at run time
 ENGLISH = {  # by module: what is printed, raised or returned and is no message to the learner
     "__main__": {"    python -m numpygpt.course check "},
     "exercises": strings(ast.parse(Path(exercises.__file__).read_text(encoding="utf-8"))),  # of the tutorials' pages

@@ -18,12 +18,15 @@ from numpygpt.backward import layers as backward_layers
 from numpygpt.course import check, real, real_translation
 from numpygpt.course.exercises import EXERCISES, find
 from numpygpt.course.inputs import cases
+from numpygpt.course.inputs_learning import Case
+from numpygpt.course.inputs_text import REFUSED
 from numpygpt.course.learner import class_with
 from numpygpt.course.mistakes import mistakes_of
 from numpygpt.course.outcomes import alike, outcome
 from numpygpt.course.result import Result
 from numpygpt.course.stages import check as check_stages
 from numpygpt.course.swap import swapped
+from numpygpt.tokenizer import Tokenizer
 
 OTHERS = [
     pytest.param(one, id=f"{one.exercise}-{one.function.__name__}", marks=[pytest.mark.slow] if one.slow else [])
@@ -161,6 +164,20 @@ def test_a_wider_result_is_a_remark() -> None:
     result = result_of("softmax", lambda x: softmax(x.astype(np.float64)))
     assert result.passed
     assert "float64" in result.remarks[0]
+
+
+def test_infinities_hide_later_keys_but_not_all_keys() -> None:
+    result = result_of("causal_mask", lambda n: np.where(np.tri(n, dtype=bool), 0, -np.inf).astype(np.float32))
+    assert result.passed
+    assert "softmax of a row of -inf alone is NaN" in result.remarks[0]
+
+
+@pytest.mark.parametrize(("name", "one"), [(name, one) for name in REFUSED for one in REFUSED[name]], ids=repr)
+def test_what_a_docstring_refuses_is_refused(name: str, one: Case) -> None:
+    exercise = find(name)
+    assert outcome(name, exercise.book(), one).value == "ValueError"
+    wrong = class_with(exercise, lambda self, *args, **kwargs: Tokenizer([]))
+    assert outcome(name, wrong, one).value == "no error"
 
 
 def test_what_fails_has_no_remark() -> None:
