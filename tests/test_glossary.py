@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -45,6 +46,7 @@ class Entry(NamedTuple):
     text: str
 
 
+@cache
 def read_glossary() -> dict[str, Entry]:
     """Every term with the page that explains it, its forms, and its definition."""
     entries = {}
@@ -57,6 +59,7 @@ def read_glossary() -> dict[str, Entry]:
     return entries
 
 
+@cache
 def as_pattern(form: str) -> re.Pattern[str]:
     """A form of a term as whole words: with any white space or hyphen between them, in the plural too.
 
@@ -80,18 +83,29 @@ def only(pattern: re.Pattern[str], text: str) -> str:
     return "".join(part if i % 2 else re.sub(r"[^\n]", " ", part) for i, part in enumerate(parts))
 
 
-def uses(page: Path, entry: Entry) -> Iterator[int]:
-    """The lines of a page whose prose uses a term, but for sentences that point to the page that explains it."""
+@cache
+def prose(page: Path, code: bool) -> tuple[str, list[tuple[int, str, int]]]:
+    """A page's prose, or the code within it alone; of each sentence its place, itself, the last page it points to."""
     text = page.read_text(encoding="utf-8")
     for hidden in (FENCE, OPENING, SOURCES, TARGET, PAPER):
         text = blank(hidden, text)
+    text = only(CODE, text) if code else blank(CODE, text)
+    sentences = []
+    for found in SENTENCE.finditer(text):
+        pointers = [int(number) for pointer in POINTER.findall(found[0]) for number in pointer if number]
+        sentences.append((found.start(), found[0], max(pointers, default=0)))
+    return text, sentences
+
+
+def uses(page: Path, entry: Entry) -> Iterator[int]:
+    """The lines of a page whose prose uses a term, but for sentences that point to the page that explains it."""
     for form in entry.forms:
-        searched = only(CODE, text) if form.startswith("`") else blank(CODE, text)
-        for sentence in SENTENCE.finditer(searched):
-            pointers = [int(number) for found in POINTER.findall(sentence[0]) for number in found if number]
-            if max(pointers, default=0) < entry.page:
-                for match in as_pattern(form).finditer(sentence[0]):
-                    yield searched.count("\n", 0, sentence.start() + match.start()) + 1
+        text, sentences = prose(page, form.startswith("`"))
+        if as_pattern(form).search(text):
+            for start, sentence, pointer in sentences:
+                if pointer < entry.page:
+                    for match in as_pattern(form).finditer(sentence):
+                        yield text.count("\n", 0, start + match.start()) + 1
 
 
 def test_glossary_is_in_alphabetical_order_and_brief() -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from numpygpt import Tokenizer
 from numpygpt.questions import Line, Story, prompt_ids, read_stories, split_sentences, story_tokens
 
+TOKENIZER = Tokenizer()
 WORDS = st.text("abcdefghij ", min_size=1, max_size=20).map(str.strip).filter(bool)
 LINES = st.builds(
     lambda text, answer, support: Line(text, answer, support if answer else ()),
@@ -60,27 +61,25 @@ def test_a_line_that_is_none_is_named(text: str, message: str) -> None:
 
 @given(st.lists(LINES, min_size=1, max_size=6))
 def test_tokens_say_which_question_they_belong_to(story: Story) -> None:
-    tokenizer = Tokenizer()
     end = "<|endoftext|>"
-    tokens = story_tokens(story, tokenizer)
+    tokens = story_tokens(story, TOKENIZER)
     assert len(tokens.ids) == len(tokens.questions) == len(tokens.is_answer)
     answers = [line.answer for line in story if line.answer is not None]
     told = [line.text for line in story if line.answer is None]
     rows = list(zip(*tokens, strict=True))
     for number, answer in enumerate(answers):
         counted = [token_id for token_id, question, counts in rows if question == number and counts]
-        assert tokenizer.decode(counted) == f" {answer}{end}"
+        assert TOKENIZER.decode(counted) == f" {answer}{end}"
     sentences = [token_id for token_id, question, _ in rows if question < 0]
-    assert tokenizer.decode(sentences) == end + "".join(f" {text}" for text in told)
+    assert TOKENIZER.decode(sentences) == end + "".join(f" {text}" for text in told)
     assert not any(counts for _, question, counts in rows if question < 0)
 
 
 @given(st.lists(WORDS, max_size=4), WORDS, WORDS)
 def test_a_prompt_is_what_training_shows_before_an_answer(sentences: list[str], question: str, answer: str) -> None:
-    tokenizer = Tokenizer()
     sentences, question = [f"{sentence}." for sentence in sentences], f"{question}?"  # which end words
-    tokens = story_tokens([*map(Line, sentences), Line(question, answer)], tokenizer)
-    assert prompt_ids(sentences, question, tokenizer) == tokens.ids[: tokens.is_answer.index(True)]
+    tokens = story_tokens([*map(Line, sentences), Line(question, answer)], TOKENIZER)
+    assert prompt_ids(sentences, question, TOKENIZER) == tokens.ids[: tokens.is_answer.index(True)]
 
 
 def test_sentences() -> None:

@@ -142,11 +142,15 @@ def nanogpt(path: Path, config: GPT2Config, change: Callable[[dict[str, Array]],
     return path
 
 
-@pytest.mark.parametrize("prefix", ["", "_orig_mod.", "module.", "module._orig_mod."])
-@pytest.mark.parametrize("biases", [True, False])
-def test_nanogpt(prefix: str, biases: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+NANO = [(prefix, biases, 300) for prefix in ("", "_orig_mod.", "module.", "module._orig_mod.") for biases in (1, 0)]
+
+
+@pytest.mark.parametrize(("prefix", "biases", "vocab_size"), [*NANO, ("module.", True, 50304)])
+def test_nanogpt(
+    prefix: str, biases: bool, vocab_size: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """The same tensors in GPT-2's layout, with the exact GELU, give the same logits."""
-    config = GPT2Config(vocab_size=50304, n_ctx=16, n_embd=4, n_layer=2, n_head=2, activation_function="gelu")
+    config = GPT2Config(vocab_size=vocab_size, n_ctx=16, n_embd=4, n_layer=2, n_head=2, activation_function="gelu")
 
     def change(tensors: dict[str, Array]) -> dict[str, Array]:
         kept = {name: t for name, t in tensors.items() if biases or name.endswith(("weight", ".attn.bias"))}
@@ -162,9 +166,13 @@ def test_nanogpt(prefix: str, biases: bool, tmp_path: Path, capsys: pytest.Captu
                 tensor[:] = 0
     model = GPT2.from_pretrained(tmp_path / "new")
     assert model.config == config
-    expected = GPT2(config, params, None).logits([1, 2, 50303])
-    np.testing.assert_allclose(model.logits([1, 2, 50303]), expected, rtol=0, atol=1e-5)
-    assert model.tokenizer == Tokenizer(), "50,304 is GPT-2's vocabulary, rounded up"
+    expected = GPT2(config, params, None).logits([1, 2, vocab_size - 1])
+    np.testing.assert_allclose(model.logits([1, 2, vocab_size - 1]), expected, rtol=0, atol=1e-5)
+    if vocab_size == 300:
+        with pytest.raises(ValueError, match="has no tokenizer"):
+            model.generate("a")
+    else:
+        assert model.tokenizer == Tokenizer(), "50,304 is GPT-2's vocabulary, rounded up"
 
 
 def test_nanogpt_without_a_head_that_is_tied_and_from_one_file(tmp_path: Path) -> None:
