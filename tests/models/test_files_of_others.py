@@ -168,11 +168,8 @@ def test_nanogpt(
     assert model.config == config
     expected = GPT2(config, params, None).logits([1, 2, vocab_size - 1])
     np.testing.assert_allclose(model.logits([1, 2, vocab_size - 1]), expected, rtol=0, atol=1e-5)
-    if vocab_size == 300:
-        with pytest.raises(ValueError, match="has no tokenizer"):
-            model.generate("a")
-    else:
-        assert model.tokenizer == Tokenizer(), "50,304 is GPT-2's vocabulary, rounded up"
+    if vocab_size == 50304:
+        assert model.tokenizer == Tokenizer(), "GPT-2's vocabulary, rounded up"
 
 
 def test_nanogpt_without_a_head_that_is_tied_and_from_one_file(tmp_path: Path) -> None:
