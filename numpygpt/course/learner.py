@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from numpygpt.course.blocks import parsed
 from numpygpt.course.exercises import EXERCISES, SOURCES, Exercise
 from numpygpt.course.say import say
 
@@ -36,13 +37,16 @@ def is_stub(node: ast.FunctionDef) -> bool:
 
 
 def is_written(folder: Path, exercise: Exercise) -> bool:
-    """Tell whether the learner has begun an exercise; a file that cannot be read counts as begun."""
+    """Tell whether the learner has begun an exercise; in a file that is no Python yet, whether its stub is gone."""
+    text = ""
     try:
-        tree = ast.parse((folder / exercise.file).read_text(encoding="utf-8"))
+        text = (folder / exercise.file).read_text(encoding="utf-8")
+        tree = ast.parse(text)
     except FileNotFoundError:
         return False
     except (SyntaxError, ValueError):
-        return True
+        alone = parsed(text, exercise.attribute)
+        return alone is None or not is_stub(alone)
     node = definition(tree, exercise.attribute)
     found_by_other_means = node is None and any(
         isinstance(inner, (ast.Name, ast.alias))
@@ -84,14 +88,8 @@ def load(folder: Path, exercise: Exercise, *, own: bool) -> Any:
         raise NotWrittenError(say(text, file=exercise.file, folder=folder))
     node = definition(ast.parse(path.read_text(encoding="utf-8"), str(path)), exercise.attribute)
     if node is not None and is_stub(node):
-        raise NotWrittenError(
-            say(
-                "{exercise.name} is not written yet: open {exercise.file}, line {line}; page {exercise.page} of the "
-                "tutorials explains it, and it takes about {exercise.minutes} minutes",
-                exercise=exercise,
-                line=node.lineno,
-            )
-        )
+        text = "{e.name} is not written yet: {e.file}, line {line}; {e.place} explains it (about {e.minutes} minutes)"
+        raise NotWrittenError(say(text, e=exercise, line=node.lineno))
     _forget(folder)
     sys.dont_write_bytecode = True
     if str(folder) not in sys.path:

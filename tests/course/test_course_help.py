@@ -69,7 +69,7 @@ def test_advice_fits_the_cause(tmp_path: Path, code: str, cause: str, words: str
 
 def test_a_stub_is_one_line(tmp_path: Path) -> None:
     text = check_folder(write_stubs(tmp_path), find("softmax")).text()
-    assert text.startswith("softmax is not written yet: open layers.py, line ")
+    assert text.startswith("softmax is not written yet: layers.py, line ")
     assert "\n" not in text
 
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 from catalogues import CHINESE, faults, read, said, strings, unsaid
-from course_folders import replace_stub, write_stubs
+from course_folders import check_here, replace_stub, write_stubs
 
-from numpygpt.course import exercises, result, stages
+from numpygpt.course import commands, exercises, result, stages
 from numpygpt.course.__main__ import main
 from numpygpt.course.exercises import EXERCISES
 from numpygpt.course.mistakes import mistakes_of
@@ -30,7 +30,7 @@ MODULES = [path for path in sorted(COURSE.glob("*.py")) if not path.stem.startsw
 CHOSEN = {*result.STAGES, "done", "begun", "open", "shares of the tokens", "chance comes from rng alone", "tokens"}
 CHOSEN |= {"the same seed gives the same tokens", "another seed gives others"}  # at run time
 ENGLISH = {  # by module: what is printed, raised or returned and is no message to the learner
-    "__main__": {"    python -m numpygpt.course check "},
+    "folder": {"    python -m numpygpt.course check "},
     "exercises": strings(ast.parse(Path(exercises.__file__).read_text(encoding="utf-8"))),  # of the tutorials' pages
     "weights": {" has no tokenizer"},  # of the learner's own program, which has no language
 }
@@ -115,7 +115,10 @@ def test_start_remembers_the_language(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "0 of 54 done" in capsys.readouterr().out
 
 
-def test_check_hint_and_reset(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_hint_and_reset(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commands, "check_in_process", check_here)
     assert run("check", folder, "softmax", "--lang", "zh") == 1
     assert "softmax 还没写：打开 layers.py 第 " in capsys.readouterr().out
     replace_stub(folder, "layers.py", "softmax", WRONG)
@@ -203,16 +206,21 @@ def test_a_pass_is_said_in_chinese(name: str, folder: Path) -> None:
         "def softmax(x)\n    return x",
         "def softmax(x):\n    x -= 1\n    return x",
         "def softmax(x):\n    return np.exp(x) / np.exp(x).sum(-1, keepdims=True)",
-        "def softmax(x):\n    import os\n    os._exit(3)",
     ],
 )
 def test_what_is_wrong_is_said_in_chinese(code: str, folder: Path) -> None:
     replace_stub(folder, "layers.py", "softmax", code)
     with speaking("zh"):
-        text = check_in_process(folder, "softmax").text()
+        text = check_here(folder, "softmax").text()
     first, *_ = text.splitlines()
     assert CHINESE.search(first)
     assert CHINESE.search(text.replace(first, ""))
+
+
+def test_the_end_of_the_program_is_said_in_chinese(folder: Path) -> None:
+    replace_stub(folder, "layers.py", "softmax", "def softmax(x):\n    import os\n    os._exit(3)")
+    with speaking("zh"):
+        assert "你的代码让整个程序结束了（退出状态 3）" in check_in_process(folder, "softmax").text()
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
