@@ -87,17 +87,21 @@ class Process:
 THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 
-def model_folder() -> Path:
-    """The official gpt2 if it is on disk, else random weights of its shape, written once to the temporary folder."""
-    folder = cache.find("gpt2") or Path(tempfile.gettempdir(), "numpygpt-benchmark-gpt2")
+def model_folder(folder: Path | None = None, config: GPT2Config | None = None) -> Path:
+    """Random weights of a shape, written once to a folder.
+
+    By default the official gpt2 if it is on disk, else random weights of its shape in the temporary folder.
+    """
+    folder = folder or cache.find("gpt2") or Path(tempfile.gettempdir(), "numpygpt-benchmark-gpt2")
+    config = config or GPT2Config()
     if not folder.is_dir():
         rng = np.random.default_rng(0)
         tensors = {
             name: np.float32(0.02) * rng.standard_normal(shape, np.float32)
             + np.float32("ln_" in name and name.endswith("weight"))
-            for name, shape in parameter_shapes(GPT2Config()).items()
+            for name, shape in parameter_shapes(config).items()
         }
-        checkpoint.save(folder, GPT2Config(), unflatten(tensors), Tokenizer())
+        checkpoint.save(folder, config, unflatten(tensors), Tokenizer())
     return folder
 
 

@@ -85,7 +85,7 @@ def test_ours_draws_and_the_limit_reads_weights_of_its_shape(tmp_path: Path) -> 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("module", ["eager", "compiled", "jax_jit"])
+@pytest.mark.parametrize("module", ["eager", "compiled", "jax_jit", "onnx_runtime", "open_vino", "ctranslate"])
 def test_an_installed_engine_writes_what_ours_writes(module: str, tmp_path: Path) -> None:
     config = GPT2Config(n_layer=2, n_head=2, n_embd=32)
     GPT2(config, random_params(config), Tokenizer()).save(tmp_path / "model")

@@ -25,25 +25,30 @@ class Compiled(StepEngine):
         self.model = transformers.GPT2LMHeadModel.from_pretrained(folder, dtype=torch.float32).eval()
         self.caches: dict[tuple[int, int], Any] = {}
 
-        def forward(ids: Any, positions: Any, cache: Any) -> Any:
-            out = self.model(ids, position_ids=positions[None], past_key_values=cache, use_cache=True, logits_to_keep=1)
-            return out.logits[:, -1]
+        def forward(ids: Any, positions: Any, cache: Any, logits_to_keep: int) -> Any:
+            options = {"past_key_values": cache, "use_cache": True, "logits_to_keep": logits_to_keep}
+            return self.model(ids, position_ids=positions[None], **options).logits
 
         self.forward = torch.compile(forward, dynamic=False)
 
-    def start(self, batch: int, n_ctx: int) -> Callable[[Any], Any]:
+    def start(self, batch: int, n_ctx: int) -> Callable[..., Any]:
         key = (batch, n_ctx)
         if key not in self.caches:
-            self.caches[key] = self.cache_class(config=self.model.config, max_cache_len=n_ctx)
+            config = self.model.config
+            cache = self.caches[key] = self.cache_class(config=config, max_cache_len=n_ctx)
+            heads, width = config.n_head, config.n_embd // config.n_head
+            cache.early_initialization(
+                batch, heads, width, self.torch.float32, self.model.device
+            )  # else compiled twice
         cache = self.caches[key]
         cache.reset()
         n_seq = 0
 
-        def step(ids: Any) -> Any:
+        def step(ids: Any, logits_to_keep: int = 1) -> Any:
             nonlocal n_seq
             positions = self.torch.arange(n_seq, n_seq + ids.shape[1])
             n_seq += ids.shape[1]
-            return self.forward(self.torch.from_numpy(ids), positions, cache).numpy()
+            return self.forward(self.torch.from_numpy(ids), positions, cache, logits_to_keep).numpy()
 
         return step
 

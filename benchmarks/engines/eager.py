@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from benchmarks.engines.engine import Engine, serve
 
@@ -31,6 +32,9 @@ class Eager(Engine):
         out = self.model.generate(ids, attention_mask=self.torch.ones_like(ids), max_new_tokens=n_new, **sampling)
         result: list[list[int]] = out[:, ids.shape[1] :].tolist()
         return result
+
+    def all_logits(self, ids: list[int]) -> Any:
+        return self.model(self.torch.tensor([ids])).logits[0]
 
     def logits(self, ids: list[int]) -> list[float]:
         result: list[float] = self.model(self.torch.tensor([ids]), logits_to_keep=1).logits[0, -1].float().tolist()

@@ -13,7 +13,25 @@ from typing import Any
 
 import numpy as np
 
+from numpygpt.files import atomic_folder
+
 TOP_K = 50  # of temperature 1, where a text is drawn
+
+
+def time_of(work: Callable[[], Any]) -> float:
+    """Return the seconds of one call."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def converted(folder: Path, name: str, write: Callable[[Path, Path], None]) -> Path:
+    """Return the folder `name` beside a model's, which is written from it where it does not exist yet."""
+    target = folder.parent / f"{folder.name}-{name}"
+    if not target.is_dir():
+        with atomic_folder(target) as partial:
+            write(folder, partial)
+    return target
 
 
 class Engine:
@@ -32,18 +50,27 @@ class Engine:
         """Return the logits of what follows on the ids."""
         raise NotImplementedError
 
+    def all_logits(self, ids: list[int]) -> Any:
+        """Return the logits [n_seq, n_vocab] after each of the ids."""
+        raise NotImplementedError("it gives the last logits only")
+
     def seconds(self, prompts: list[list[int]], n_new: int) -> float:
         """Return how long the continuation takes, the prompt included."""
-        start = time.perf_counter()
-        self.generate(prompts, n_new, TOP_K)
-        return time.perf_counter() - start
+        return time_of(lambda: self.generate(prompts, n_new, TOP_K))
+
+    def seconds_of_all_logits(self, ids: list[int]) -> float:
+        """Return how long the logits after each of the ids take."""
+        return time_of(lambda: self.all_logits(ids))
 
 
 class StepEngine(Engine):
     """An engine that gives logits, and of which the next token is drawn here."""
 
-    def start(self, batch: int, n_ctx: int) -> Callable[[Any], Any]:
-        """Return a function from the next ids [batch, n_seq] to the last logits [batch, n_vocab], with a new cache."""
+    def start(self, batch: int, n_ctx: int) -> Callable[..., Any]:
+        """Return, with a new cache, a function from the next ids [batch, n_seq] to logits [batch, n_kept, n_vocab].
+
+        They are the last ones, as many as its second argument says (default: 1).
+        """
         raise NotImplementedError
 
     def generate(self, prompts: list[list[int]], n_new: int, top_k: int) -> list[list[int]]:
@@ -52,14 +79,17 @@ class StepEngine(Engine):
         ids = np.array(prompts, np.int64)
         new = []
         for _ in range(n_new):
-            ids = draw(np.asarray(step(ids)), top_k, rng)[:, None]
+            ids = draw(np.asarray(step(ids))[:, -1], top_k, rng)[:, None]
             new.append(ids)
         result: list[list[int]] = np.hstack(new).tolist()
         return result
 
     def logits(self, ids: list[int]) -> list[float]:
-        result: list[float] = np.asarray(self.start(1, len(ids) + 1)(np.array([ids], np.int64)))[0].tolist()
+        result: list[float] = np.asarray(self.start(1, len(ids) + 1)(np.array([ids], np.int64)))[0, -1].tolist()
         return result
+
+    def all_logits(self, ids: list[int]) -> Any:
+        return np.asarray(self.start(1, len(ids) + 1)(np.array([ids], np.int64), len(ids)))[0]
 
 
 def draw(logits: Any, top_k: int, rng: np.random.Generator) -> Any:

@@ -23,25 +23,26 @@ class Jax(StepEngine):
         config, params, _ = load(folder)
         self.jnp, self.config = jax.numpy, config
         self.params = jax.tree.map(jax.numpy.asarray, params)
-        self.forward = jax.jit(partial(forward, jax, config.n_head, config.layer_norm_epsilon), donate_argnums=(1,))
+        bound = partial(forward, jax, config.n_head, config.layer_norm_epsilon)
+        self.forward = jax.jit(bound, donate_argnums=1, static_argnums=4)
 
-    def start(self, batch: int, n_ctx: int) -> Callable[[Any], Any]:
+    def start(self, batch: int, n_ctx: int) -> Callable[..., Any]:
         config, jnp = self.config, self.jnp
         shape = (batch, config.n_head, n_ctx, config.n_embd // config.n_head)
         cache = [(jnp.zeros(shape, jnp.float32), jnp.zeros(shape, jnp.float32)) for _ in range(config.n_layer)]
         n_seq = 0
 
-        def step(ids: Any) -> Any:
+        def step(ids: Any, logits_to_keep: int = 1) -> Any:
             nonlocal cache, n_seq
-            logits, cache = self.forward(self.params, cache, jnp.asarray(ids, jnp.int32), n_seq)
+            logits, cache = self.forward(self.params, cache, jnp.asarray(ids, jnp.int32), n_seq, logits_to_keep)
             n_seq += ids.shape[1]
             return logits
 
         return step
 
 
-def forward(jax: Any, n_head: int, eps: float, params: Any, cache: Any, ids: Any, n_past: Any) -> Any:
-    """Return the last logits [batch, n_vocab] and the longer cache: ids [batch, n_seq]."""
+def forward(jax: Any, n_head: int, eps: float, params: Any, cache: Any, ids: Any, n_past: Any, n_kept: int) -> Any:
+    """Return the last logits [batch, n_kept, n_vocab] and the longer cache: ids [batch, n_seq]."""
     jnp = jax.numpy
 
     def norm(x: Any, weight: Any, bias: Any) -> Any:
@@ -67,7 +68,7 @@ def forward(jax: Any, n_head: int, eps: float, params: Any, cache: Any, ids: Any
         x = x + linear(mixed, **block["attn"]["c_proj"])
         hidden = jax.nn.gelu(linear(norm(x, **block["ln_2"]), **block["mlp"]["c_fc"]), approximate=True)
         x = x + linear(hidden, **block["mlp"]["c_proj"])
-    return norm(x[:, -1], **params["ln_f"]) @ params["wte"]["weight"].T, longer
+    return norm(x[:, -n_kept:], **params["ln_f"]) @ params["wte"]["weight"].T, longer
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from benchmarks.engines.engine import Engine, serve
 
@@ -26,6 +27,17 @@ class Ours(Engine):
         if [text.continuation.prompt for text in grown] != prompts:
             raise ValueError("a prompt is not what its text is encoded as")
         return [text.continuation.ids for text in grown]
+
+    def all_logits(self, ids: list[int]) -> Any:
+        return self.model.logits(ids)
+
+    def blas(self) -> str:
+        """Return which matrix products NumPy runs, and on how many threads."""
+        from threadpoolctl import threadpool_info
+
+        libraries = (library for library in threadpool_info() if library["user_api"] == "blas")
+        names = ("internal_api", "version", "architecture", "num_threads")
+        return "; ".join(" ".join(str(library.get(name)) for name in names) for library in libraries)
 
     def logits(self, ids: list[int]) -> list[float]:
         result: list[float] = self.model.logits(ids, logits_to_keep=1)[-1].tolist()

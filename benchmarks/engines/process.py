@@ -55,6 +55,7 @@ class EngineProcess:
         try:
             line = self._answers.get(timeout=self.patience)
         except Empty:
+            self.close()  # its answer would be taken for that to the next question
             raise EngineError(f"no answer within {self.patience:g} s") from None
         if not line:
             raise EngineError(f"its process ended with status {self._process.wait()}")
@@ -73,6 +74,11 @@ class EngineProcess:
         except OSError:
             raise EngineError(f"its process ended with status {self._process.wait()}") from None
         return self._answer()
+
+    @property
+    def ended(self) -> bool:
+        """Whether the process is no more."""
+        return self._process.poll() is not None
 
     def close(self) -> None:
         """End the process."""

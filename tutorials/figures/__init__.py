@@ -69,15 +69,11 @@ def draw(name: str) -> list[str]:
     return [language for language in languages if _picture(name, language)]
 
 
-def _picture(name: str, language: str) -> bool:
-    """Draw a figure in a language, if it has words in that."""
-    import matplotlib as mpl
+def style(name: str) -> dict[str, Any]:
+    """Return matplotlib's settings for a figure of this name."""
     from cycler import cycler
-    from matplotlib.figure import Figure
 
-    numbers = FOLDER / f"{name}.json"
-    data = json.loads(numbers.read_text(encoding="utf-8"))
-    style = {
+    return {
         "svg.hashsalt": name,  # the same names in the file at every drawing
         "font.size": 11,
         "axes.grid": False,
@@ -86,9 +82,17 @@ def _picture(name: str, language: str) -> bool:
         **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), GREY),
         "grid.color": GREY,
     }
-    if language == "zh":
-        style["font.family"] = ["DejaVu Sans", FONT]
-    with mpl.rc_context(style):
+
+
+def _picture(name: str, language: str) -> bool:
+    """Draw a figure in a language, if it has words in that."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    numbers = FOLDER / f"{name}.json"
+    data = json.loads(numbers.read_text(encoding="utf-8"))
+    fonts = {"font.family": ["DejaVu Sans", FONT]} if language == "zh" else {}
+    with mpl.rc_context(style(name) | fonts):
         figure = Figure(figsize=(7, 4), layout="constrained")
         module = importlib.import_module(f"{__name__}.{name}")
         module.draw({key: np.asarray(values) for key, values in data.items()}, figure)
