@@ -110,7 +110,7 @@ def draw(data: dict[str, Array], figure: Figure) -> None:
     box(10, -13.65, (6.1, 9.1), PINK)
     axes.plot([1.6, -1.75, -1.75], [-13.65, -13.65, -1.65], color=PINK, linewidth=1)
     _arrow(axes, (-1.75, -1.65), (ROAD - 0.08, -1.65), colour=PINK)
-    axes.text(-1.6, -11.6, "the new id is\nappended, and all\nbegins again", va="center", color=PINK, fontsize=9.5)
+    axes.text(-1.6, -11.6, "the new id is\nappended, and all\nbegins again", va="center", fontsize=9.5)
     axes.text(ROAD, -14.45, str(data["sizes"]), ha="center", va="center", fontsize=9)
 
 
@@ -122,7 +122,7 @@ def _box(axes: Axes, reach: tuple[float, float], y: float, name: str, below: str
     style = "round,pad=0,rounding_size=0.15"
     axes.add_patch(FancyBboxPatch(corner, reach[1] - reach[0], height, style, fill=False, color=colour, linewidth=1.5))
     middle = sum(reach) / 2
-    axes.text(middle, y + (0.18 if below else 0), name, ha="center", va="center", weight="bold", color=colour)
+    axes.text(middle, y + (0.18 if below else 0), name, ha="center", va="center", weight="bold")
     axes.text(middle, y - 0.22, below, ha="center", va="center", fontsize=9)
 
 

@@ -38,7 +38,7 @@ def draw(data: dict[str, Any], figure: Any) -> None:
     axes.axvline(TOP_K, color=GREY, linestyle="--", linewidth=1)
     axes.text(TOP_K * 1.06, 0.03, f"top_k = {TOP_K}")
     axes.axhline(TOP_P, color=GREEN, linestyle="--", linewidth=1)
-    axes.text(SHOWN, TOP_P - 0.06, f"top_p = {TOP_P}", color=GREEN, ha="right")
+    axes.text(SHOWN, TOP_P - 0.06, f"top_p = {TOP_P}", ha="right")
     axes.set_xticks([1, 10, 100, 1000], ["1", "10", "100", "1000"])
     axes.set_xlabel("number of tokens kept, the likeliest first")
     axes.set_ylabel("their probability together")
