@@ -54,4 +54,4 @@ def setup(app: Any) -> None:
     app.connect("builder-inited", lambda app: gather.pages(Path(app.srcdir), app.config.language))
     app.connect("source-read", gather.read)
     app.connect("html-page-context", gather.switch)
-    app.connect("build-finished", lambda app, error: error or gather.extras(Path(app.outdir)))
+    app.connect("build-finished", lambda app, error: error or gather.extras(Path(app.outdir), app.config.language))

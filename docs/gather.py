@@ -25,6 +25,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "numpygpt"
 FENCE = re.compile(r"^( *```.*?^ *```)$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)\)")
+ADDRESS = re.compile(r"https?://[\w./:?=&%#~+-]*[\w/]")
 HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
 ITALIC = re.compile(r"(?<!\*)\*(?![*\s])([^*\n]*[^*\s])\*(?!\*)")
 OTHER_EDITION = re.compile(r"^\[(English|中文)\]\(\S+\)\n\n", re.MULTILINE)  # the site has its own link for that
@@ -101,8 +102,9 @@ def write(path: Path, text: str) -> None:
         file.write(text.encode())
 
 
-def extras(out: Path) -> None:
-    """Put notebooks and pages that look inside beside the finished site."""
+def extras(out: Path, language: str) -> None:
+    """Put notebooks, pages that look inside, and a list of the links that lead elsewhere beside the finished site."""
+    write(out / "external-links.txt", external(language))
     shutil.copytree(ROOT / "tutorials" / "notebooks", out / "notebooks", dirs_exist_ok=True)
     (out / "look").mkdir(exist_ok=True)
     for name, text in LOOKS.items():
@@ -111,6 +113,15 @@ def extras(out: Path) -> None:
         else:
             seen = look(GPT2.from_pretrained("stories"), text, tutorials="../tutorials/")
         seen.save(out / "look" / f"{name}.html")
+
+
+def external(language: str) -> str:
+    """Return the addresses outside the site, which no build asks for, each with the files that name it."""
+    found: dict[str, list[str]] = {}
+    for source in PLACES[language]:
+        for address in sorted(set(ADDRESS.findall(source.read_text(encoding="utf-8")))):
+            found.setdefault(address, []).append(source.relative_to(ROOT).as_posix())
+    return "".join(f"{address}  {', '.join(sources)}\n" for address, sources in sorted(found.items()))
 
 
 def page(source: Path, language: str) -> str:

@@ -69,6 +69,13 @@ def test_nothing_comes_from_elsewhere_and_every_link_leads_somewhere(site: Path)
                 assert not fragment or there not in pages or fragment in pages[there].ids, (path, target)
 
 
+def test_links_to_elsewhere_are_listed(site: Path) -> None:
+    for name, page in ("external-links.txt", "tutorials/"), ("zh/external-links.txt", "tutorials/zh/"):
+        listed = dict(line.split("  ") for line in (site / name).read_text(encoding="utf-8").splitlines())
+        assert f"{page}05-the-whole-model.md" in listed["https://github.com/huggingface/safetensors"].split(", ")
+        assert all(re.match(r"https?://\w", address) for address in listed)
+
+
 def test_every_tutorial_is_there_with_its_notebook_and_its_old_anchors(site: Path) -> None:
     for page in PAGES:
         built = Addresses(site / "tutorials" / f"{page.stem}.html")
