@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpygpt.course import real_learning
 from numpygpt.course.exercises import Exercise
 from numpygpt.course.say import say
 from numpygpt.course.swap import DiffersError as DiffersError
-from numpygpt.course.swap import book, swapped, watched
+from numpygpt.course.swap import book, swapped, watched, write_protect
 from numpygpt.models import checkpoint, names
 from numpygpt.tokenizer import Tokenizer
 
@@ -47,10 +48,13 @@ def _scene(exercise: Exercise, implementation: Any, remarks: list[str]) -> str:
     return by_module.get(exercise.module, _model)(exercise, implementation, remarks)
 
 
+@cache
 def _stories() -> tuple[GPT2Config, Any, Tokenizer]:
+    """The embedded model; no function can change its parameters, for every check uses them."""
     config, params, tokenizer = checkpoint.load(names.find_or_download("stories"))
     if tokenizer is None:
         raise ValueError(say("the embedded model has no tokenizer; install the package again"))
+    write_protect(params)
     return config, params, tokenizer
 
 

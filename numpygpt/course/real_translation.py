@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
+from functools import cache
 from typing import Any
 
 import numpy as np
 
+from numpygpt.arrays import Params
 from numpygpt.course.exercises import Exercise
 from numpygpt.course.say import say
-from numpygpt.course.swap import DiffersError, book, swapped
+from numpygpt.course.swap import DiffersError, book, swapped, write_protect
 from numpygpt.models import marian
 from numpygpt.models.names import find_embedded
 from numpygpt.tokenizer import Tokenizer
@@ -19,21 +21,27 @@ TEXT = "Where is the station?"
 NEW_TOKENS = 12
 
 
+@cache
+def _translator() -> tuple[TransformerConfig, Params, Tokenizer | None]:
+    """The embedded translator, or a random model without a tokenizer; no function can change its parameters."""
+    folder, tokenizer = find_embedded("english-french"), None
+    if folder is not None and folder.is_dir():
+        config, params = marian.load(folder)
+        tokenizer = marian.load_tokenizer(folder, config)
+    else:
+        config = TransformerConfig(vocab_size=50, d_model=32, max_position_embeddings=32)
+        params = initialize(config, seed=0)
+    write_protect(params)
+    return config, params, tokenizer
+
+
 def translate(exercise: Exercise, implementation: Any, remarks: list[str], seconds: float) -> str:
     """Compare the logits of a translation with an implementation in the book; return the translation.
 
     What takes longer than `seconds` is cut after a word, which becomes a remark.
     """
-    folder = find_embedded("english-french")
-    tokenizer: Tokenizer | None = None
-    if folder is not None and folder.is_dir():
-        config, params = marian.load(folder)
-        tokenizer = marian.load_tokenizer(folder, config)
-        assert tokenizer is not None
-        source = tokenizer.encode(TEXT)  # with its end
-    else:
-        config = TransformerConfig(vocab_size=50, d_model=32, max_position_embeddings=32)
-        params, source = initialize(config, seed=0), [5, 8, 13, 21, config.eos_token_id]
+    config, params, tokenizer = _translator()
+    source = [5, 8, 13, 21, config.eos_token_id] if tokenizer is None else tokenizer.encode(TEXT)  # with its end
 
     def step(target: list[int]) -> Any:
         heads, pad = config.encoder_attention_heads, config.pad_token_id

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
+from numpygpt.arrays import Params, flatten
 from numpygpt.course.exercises import Exercise
 
 
@@ -25,6 +26,12 @@ class DiffersError(Exception):
 def book(module: str) -> ModuleType:
     """Return a module of the book, even where the package has a function of its name."""
     return importlib.import_module(f"numpygpt.{module}")
+
+
+def write_protect(params: Params) -> None:
+    """Refuse changes of parameters that one check leaves to the next."""
+    for tensor in flatten(params).values():
+        tensor.flags.writeable = False
 
 
 def watched(exercise: Exercise, implementation: Any) -> tuple[Any, list[str]]:
