@@ -23,7 +23,8 @@ from numpygpt.layers import causal_mask, layer_norm, multi_head_attention, posit
 def transformer_block(x: Array, ln_1: Params, attn: Params, ln_2: Params, mlp: Params, *, n_head: int) -> Array:
     """Add to the residual stream x what attention gathers from this and earlier positions, then the MLP's output.
 
-    x: [..., n_seq, n_embd] -> [..., n_seq, n_embd]
+    x: [..., n_seq, n_embd] -> [..., n_seq, n_embd]. `ln_1` and `ln_2` are dicts that `layer_norm` takes, `attn` one
+    for `multi_head_attention`, `mlp` one for `layers.mlp`.
 
     Source: Radford et al. 2019, section 2.3 (layer norm moved to the input of each sub-block).
     """
@@ -36,7 +37,9 @@ def transformer_block(x: Array, ln_1: Params, attn: Params, ln_2: Params, mlp: P
 def gpt2(ids: ArrayLike, wte: Tensors, wpe: Tensors, h: Sequence[Params], ln_f: Params, *, n_head: int) -> Array:
     """GPT-2: the logits of the next token after every position.
 
-    ids: [..., n_seq] -> [..., n_seq, n_vocab]. Call it as `gpt2(ids, **params, n_head=12)`.
+    ids: [..., n_seq] -> [..., n_seq, n_vocab]. Call it as `gpt2(ids, **params, n_head=12)`: `wte` and `wpe` are the
+    tables of tokens and positions, {"weight": [n_vocab, n_embd]} and {"weight": [n_ctx, n_embd]}; `h` is a list of
+    dicts, the parameters of every block, that `transformer_block` takes; `ln_f` is the last layer norm's dict.
 
     >>> from numpygpt.arrays import unflatten
     >>> from numpygpt.config import GPT2Config, parameter_shapes

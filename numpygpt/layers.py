@@ -148,7 +148,8 @@ def multi_head_attention(x: Array, c_attn: Tensors, c_proj: Tensors, n_head: int
     """Self-attention in n_head subspaces at once.
 
     x: [..., n_seq, n_embd] -> [..., n_seq, n_embd]. `c_attn` is a linear layer from n_embd to 3 · n_embd (queries, keys
-    and values side by side), `c_proj` one from n_embd to n_embd; `mask` as in `attention`.
+    and values side by side), `c_proj` one from n_embd to n_embd, each a dict {"weight": ..., "bias": ...} that `linear`
+    takes; `mask` as in `attention`.
 
     Source: Vaswani et al. 2017, section 3.2.2.
     """
@@ -161,7 +162,7 @@ def mlp(x: Array, c_fc: Tensors, c_proj: Tensors) -> Array:
     """Widen every vector, apply GELU to each number, and narrow it again, position by position.
 
     x: [..., n_embd] -> [..., n_embd]. `c_fc` is a linear layer from n_embd to n_inner (4 · n_embd in GPT-2), `c_proj`
-    one from n_inner to n_embd.
+    one from n_inner to n_embd, each a dict {"weight": ..., "bias": ...} that `linear` takes.
 
     Source: Vaswani et al. 2017, section 3.3.
     """

@@ -45,11 +45,14 @@ def cross_entropy(logits: Array, targets: ArrayLike) -> Array:
 
 @dataclass(frozen=True)
 class TextLoss:
-    """The loss of a text, in the three units that papers use."""
+    """The loss of a text, in the three units that papers use.
 
-    nats: float  # summed over all tokens
+    nats: the sum over all tokens; n_bytes: those of the text in UTF-8
+    """
+
+    nats: float
     n_tokens: int
-    n_bytes: int  # of the text in UTF-8
+    n_bytes: int
 
     @property
     def loss(self) -> float:

@@ -36,6 +36,8 @@ def global_norm(gradients: Tensors) -> float:
 def clip_gradients(gradients: Tensors, norm: float, limit: float) -> Tensors:
     """Scale the gradients down where their global norm exceeds the limit, so that it becomes the limit.
 
+    norm: what `global_norm` returned
+
     Source: Pascanu et al. 2013, "On the difficulty of training recurrent neural networks" (arXiv:1211.5063).
 
     >>> clip_gradients({"weight": np.array([3.0, 4.0])}, norm=5.0, limit=1.0)
@@ -78,7 +80,10 @@ class AdamW:
         self.second = {name: np.zeros_like(tensor) for name, tensor in tensors.items()}
 
     def update(self, tensors: Tensors, gradients: Tensors, step: int, lr: float) -> None:
-        """Write better numbers into the tensors; step counts from 0."""
+        """Write better numbers into the tensors, the very arrays that the model holds; step counts from 0, t from 1.
+
+        tensors, gradients: arrays of the same shapes by the same names
+        """
         t = step + 1
         for name, w in tensors.items():
             g, m, v = gradients[name], self.first[name], self.second[name]

@@ -40,7 +40,7 @@ def apply_repetition_penalty(logits: Array, previous_ids: Sequence[ArrayLike], p
 
 
 def apply_temperature(logits: Array, temperature: float) -> Array:
-    """Divide by the temperature: below 1 the likely tokens become likelier, above 1 less so."""
+    """Divide logits [..., n_vocab] by the temperature: below 1 the likely tokens become likelier, above 1 less so."""
     return logits / temperature
 
 

@@ -95,7 +95,8 @@ def multi_head_attention(
 ) -> Array:
     """Ask with `x`, and find in `memory`: self-attention where both are the same, cross-attention where they are not.
 
-    x: [..., n_query, n_embd], memory: [..., n_key, n_embd] -> [..., n_query, n_embd]
+    x: [..., n_query, n_embd], memory: [..., n_key, n_embd] -> [..., n_query, n_embd]. The four projections are
+    linear layers from n_embd to n_embd, dicts {"weight": ..., "bias": ...} that `linear` takes.
     """
     q, k, v = linear(x, **q_proj), linear(memory, **k_proj), linear(memory, **v_proj)
     heads = attention(split_heads(q, n_head), split_heads(k, n_head), split_heads(v, n_head), mask)
@@ -120,7 +121,8 @@ def encoder_layer(
 ) -> Array:
     """Look at the whole source, then think about each position: x [..., n_source, n_embd] -> the same.
 
-    Layer norm comes after each sum; GPT-2 moved it into the branch.
+    Layer norm comes after each sum; GPT-2 moved it into the branch. `self_attn` is a dict that `multi_head_attention`
+    takes, each layer norm one for `layer_norm`, `fc1` and `fc2` are those of `feed_forward`.
     """
     x = layer_norm(x + multi_head_attention(x, x, **self_attn, n_head=n_head, mask=mask), **self_attn_layer_norm)
     return layer_norm(x + feed_forward(x, fc1, fc2), **final_layer_norm)
@@ -142,7 +144,7 @@ def decoder_layer(
 ) -> Array:
     """Look at the target so far, then at the source, then think: x [..., n_target, n_embd] -> the same.
 
-    memory: [..., n_source, n_embd], what the encoder made of the source
+    memory: [..., n_source, n_embd], what the encoder made of the source; the parameters are as in `encoder_layer`
     """
     mask = causal_mask(x.shape[-2])
     x = layer_norm(x + multi_head_attention(x, x, **self_attn, n_head=n_head, mask=mask), **self_attn_layer_norm)
@@ -163,6 +165,9 @@ def transformer(
     """The original Transformer: the logits of the next target token after every position of the target.
 
     source_ids: [..., n_source], target_ids: [..., n_target] -> [..., n_target, n_vocab]
+
+    `model` is the tree {"shared": {"weight": [n_vocab, n_embd]}, "encoder": {"layers": [...]}, "decoder": {"layers":
+    [...]}}, whose layers are dicts that `encoder_layer` and `decoder_layer` take; final_logits_bias: [1, n_vocab].
 
     One table embeds source and target and gives the logits (section 3.4). In a batch, shorter rows are filled up with
     `pad_token_id` at their ends: nobody looks at a source's padding, and a target's comes after all that counts.

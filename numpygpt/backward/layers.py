@@ -91,7 +91,8 @@ def linear(dy: Array, x: Array, weight: Array, bias: Array) -> tuple[Array, Tens
         y_tj = Σ_i x_ti · weight_ij + bias_j
         dx = dy · weightᵀ,   dweight = xᵀ · dy,   dbias = Σ_t dy_t
 
-    dy: [..., n_out], x: [..., n_in], weight: [n_in, n_out] -> dx [..., n_in], {"weight": ..., "bias": ...}
+    dy: [..., n_out], x: [..., n_in], weight: [n_in, n_out]
+    -> dx [..., n_in], {"weight": [n_in, n_out], "bias": [n_out]}
     """
     dy_rows, x_rows = dy.reshape(-1, dy.shape[-1]), x.reshape(-1, x.shape[-1])
     gradients = {"weight": x_rows.T @ dy_rows, "bias": dy_rows.sum(axis=0)}
@@ -148,9 +149,15 @@ def softmax(dy: Array, y: Array) -> Array:
 
 
 class SavedAttention(NamedTuple):
-    probabilities: Array  # [..., n_query, n_key], after softmax
-    mask: Array | None  # dropout's
-    y: Array  # [..., n_query, n_dim]
+    """What attention keeps for its gradient.
+
+    probabilities: [..., n_query, n_key], after softmax; y: [..., n_query, n_dim]; mask: what dropout multiplied the
+    probabilities by, [..., n_query, n_key], 0 or 1 / (1 - the rate); None without dropout
+    """
+
+    probabilities: Array
+    mask: Array | None
+    y: Array
 
 
 def forward_attention(
@@ -179,9 +186,10 @@ def attention(
         dv = pᵀ · dy,   dp = dy · vᵀ,   ds = p · (dp - Σ dp · p),   dq = scale · ds · k,   dk = scale · dsᵀ · q
         Σ_j dp_j · p_j = Σ_j Σ_i dy_i · v_ji · p_j = Σ_i dy_i · y_i, a sum of n_dim terms instead of n_key
 
-    dy, q: [..., n_query, n_dim], k, v: [..., n_key, n_dim] -> dq, dk, dv
+    dy, q: [..., n_query, n_dim], k, v: [..., n_key, n_dim], saved: what `SavedAttention` says -> dq, dk, dv
 
-    Masked scores have p = 0 and so get no gradient. With dropout, y = (p · mask) · v and the third line still holds.
+    Masked scores have p = 0 and so get no gradient. With dropout, y = (p · mask) · v, so dv = (p · mask)ᵀ · dy and
+    dp = (dy · vᵀ) · mask; the third line still holds.
     """
     p, mask, y = saved
     dv = dropout(p, mask).swapaxes(-1, -2) @ dy

@@ -22,8 +22,10 @@ def cached_attention(
     >>> three = {"weight": np.tile(np.eye(2), 3), "bias": np.zeros(6)}
     >>> y, past = cached_attention(np.array([[1.0, 0.0]]), three, one, n_head=1)
     >>> y, (keys, values) = cached_attention(np.array([[0.0, 1.0]]), three, one, n_head=1, past=past)
-    >>> y.round(2), keys.shape
-    (array([[0.33, 0.67]]), (1, 2, 2))
+    >>> y.round(2)
+    array([[0.33, 0.67]])
+    >>> keys.shape
+    (1, 2, 2)
     """
     q, k, v = (split_heads(part, n_head) for part in np.split(linear(x, **c_attn), 3, axis=-1))
     if past is not None:

@@ -81,8 +81,8 @@ def _first_look(exercise: Exercise, one: Case, right: Outcome, mine: Outcome, fo
     """Look at what comes back: anything at all, the right kinds and shapes, and the input as it was."""
     _raise_error(exercise, mine.error, 1, one, folder)
     if mine.value is None and right.value is not None:
-        yields = inspect.isgeneratorfunction(getattr(exercise.book(), exercise.method or "__call__", exercise.book()))
-        yields = yields or inspect.isgeneratorfunction(exercise.book())
+        book = exercise.book()
+        yields = inspect.isgeneratorfunction(vars(book)[exercise.method] if exercise.method else book)
         text = "it yields nothing: is a `yield` missing?" if yields else "it returns nothing: is a `return` missing?"
         raise Wrong(1, say(text), result.RETURNS_NOTHING)
     if wrong := form_difference(right.value, mine.value, RESULTS.get(exercise.name, ())):

@@ -8,7 +8,7 @@ import inspect
 from pathlib import Path
 from typing import Any
 
-from numpygpt.course.examples import examples_text
+from numpygpt.course.examples import examples_text, with_notes
 from numpygpt.course.exercises import EXERCISES, SOURCES, page_file
 from numpygpt.course.say import say
 
@@ -69,12 +69,13 @@ def stub_file(module: str) -> str:
     used = ALWAYS | {inner.id for node in kept for inner in ast.walk(node) if isinstance(inner, ast.Name)}
     imports = [bare for node in tree.body if (bare := _import(node, used))]
     body = [_stubbed(node, module, "") for node in kept]
-    parts = [f'"""{first_line}\n\n', _commands(module), '"""\n\n']
-    parts += [ast.unparse(node) + "\n" for node in imports]
+    parts = [ast.unparse(node) + "\n" for node in imports]
     for node in body:
         spaced = isinstance(node, (ast.FunctionDef, ast.ClassDef, ast.If))
         parts.append(("\n\n" if spaced else "") + ast.unparse(ast.fix_missing_locations(node)) + "\n")
-    return "".join(parts)
+    code = "".join(parts)
+    shapes = "\n" + _about_shapes() if "[..., " in code else ""
+    return f'"""{first_line}\n\n{_commands(module)}{shapes}"""\n\n{code}'
 
 
 def _commands(module: str) -> str:
@@ -84,6 +85,17 @@ def _commands(module: str) -> str:
         say("Write what raises NotImplementedError; check it with"),
         say("`python -m numpygpt.course check FOLDER {name}`, or another of its names.", name=first),
         say("To read: {pages}", pages=", ".join(pages)),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _about_shapes() -> str:
+    """Say what the pages, which have one text at a time, need not say."""
+    lines = [
+        say("In a shape, ... stands for any axes, or none: [..., n_seq, n_embd] is that of one text, [n_seq, n_embd],"),
+        say(
+            "and of a batch of texts, [n_batch, n_seq, n_embd]. So count axes from the end: axis=-1, swapaxes(-1, -2)."
+        ),
     ]
     return "\n".join(lines) + "\n"
 
@@ -122,7 +134,7 @@ def _stubbed(node: ast.stmt, module: str, owner: str) -> ast.stmt:
             if (exercise.module, exercise.attribute) == (module, owner + node.name):
                 indent = "    " * (2 if owner else 1)
                 text = (node.body[0].value.value.rstrip() + "\n" + indent) if ast.get_docstring(node) else ""  # type: ignore[attr-defined]
-                text = text.rstrip() + examples_text(exercise, indent)
+                text = with_notes(text.rstrip(), exercise, indent) + examples_text(exercise, indent)
                 text = text if "\n" not in text else text.rstrip() + "\n" + indent
                 node.body = [ast.Expr(ast.Constant(text)), ast.Raise(ast.Name("NotImplementedError", ast.Load()))]
     return node

@@ -47,6 +47,27 @@ def write_in_place(folder: Path, file: str, name: str, code: str) -> None:
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
+# ---- The stubs
+
+
+def test_a_stub_says_what_its_function_needs(folder: Path) -> None:
+    texts = {path.name: path.read_text(encoding="utf-8") for path in folder.glob("*.py")}
+    for name in ("layers.py", "gpt2.py", "cache.py", "transformer.py"):
+        assert "In a shape, ... stands for any axes, or none" in texts[name].split("import", 1)[0]
+    assert "In a shape" not in texts["tokenizer.py"]
+    assert "`sampling.choose(logits, [ids], [rng])` chooses the next id" in texts["generate.py"]
+    assert '{"shared": {"weight": [n_vocab, n_embd]}' in texts["transformer.py"]
+    backward = (folder / "backward" / "layers.py").read_text(encoding="utf-8")
+    assert "mask: what dropout multiplied the\n    probabilities by, [..., n_query, n_key]" in backward
+
+
+def test_no_example_of_a_stub_is_longer_than_a_line(folder: Path) -> None:
+    for path in folder.rglob("*.py"):
+        lines = path.read_text(encoding="utf-8").splitlines()
+        assert [line for line in lines if ">>>" in line and len(line) > 120] == []
+        assert [line for line in lines if line != line.rstrip()] == []
+
+
 # ---- Names and options
 
 
