@@ -16,6 +16,7 @@ from browser import Browser, running_browser
 from command_runs import Call
 from hub_checks import FILES, NAME, SETTINGS
 from hub_server import HubServer
+from hypothesis import settings
 from model_folders import OFFICIAL_CONFIG, TOKENIZER, causal_mask, random_params, write_safetensors
 from random_models import REFERENCE
 
@@ -28,6 +29,13 @@ from numpygpt.models.tokenizer_files import save_tokenizer
 from numpygpt.safetensors import load_file
 
 OFFICIAL_ON_DISK = models_cache.find("gpt2")  # now, for tests may point the cache elsewhere
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Try fewer random inputs in a plain run than where the slow tests run, too."""
+    plain = config.option.markexpr == "not slow"
+    settings.register_profile("numpygpt", deadline=None, max_examples=50 if plain else 300)
+    settings.load_profile("numpygpt")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -14,7 +14,7 @@ from numpygpt.config import GPT2Config, parameter_shapes
 
 
 @given(st.data())
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_flatten_and_unflatten_are_inverse(data: st.DataObject) -> None:
     n_head = data.draw(st.integers(1, 3))
     config = GPT2Config(
@@ -47,7 +47,7 @@ TREES = st.dictionaries(
 
 
 @given(TREES, st.lists(TREES, min_size=1, max_size=12))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_unflatten_undoes_flatten_of_any_tree(rest: dict[str, Any], layers: list[dict[str, Any]]) -> None:
     params = rest | {"h": layers}
     assert unflatten(flatten(params)) == params

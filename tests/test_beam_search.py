@@ -29,7 +29,7 @@ def table_model(seed: int) -> tuple[dict[tuple[int, ...], Array], int]:
     return {text: np.log(softmax(rng.normal(size=3) * 2)) for text in texts}, 4
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(0, 10_000), st.sampled_from([0.0, 0.7, 1.0, 2.0]))
 def test_with_all_beginnings_in_view_it_finds_the_best_text(seed: int, length_penalty: float) -> None:
     table, longest = table_model(seed)

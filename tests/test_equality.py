@@ -46,7 +46,7 @@ def shapes(draw: st.DrawFn) -> tuple[GPT2Config, list[int]]:
     return config, [*batch, draw(st.sampled_from([1, 2, 7, 64, 130, 150]))]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(shapes(), st.integers(0, 100))
 def test_engine_backward_and_trace_equal_the_book(given_shapes: tuple[GPT2Config, list[int]], seed: int) -> None:
     config, shape = given_shapes
@@ -57,7 +57,7 @@ def test_engine_backward_and_trace_equal_the_book(given_shapes: tuple[GPT2Config
     same(trace(ids, **params, config=config)["logits"], book)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.integers(1, 140), min_size=1, max_size=4))
 def test_a_left_padded_row_equals_the_book_on_that_row_alone(lengths: list[int]) -> None:
     config = GPT2Config(vocab_size=50, n_ctx=150, n_embd=12, n_layer=2, n_head=3)
@@ -69,7 +69,7 @@ def test_a_left_padded_row_equals_the_book_on_that_row_alone(lengths: list[int])
         same(ours[-len(row) :], gpt2(row, **params, n_head=3))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.integers(1, 149), max_size=5, unique=True), st.sampled_from([(), (2,)]))
 def test_a_text_cut_anywhere_by_the_cache_equals_the_book_on_the_whole(cuts: list[int], batch: tuple[int, ...]) -> None:
     config = GPT2Config(vocab_size=50, n_ctx=150, n_embd=12, n_layer=2, n_head=3)
@@ -96,7 +96,7 @@ def test_on_every_option_engine_backward_and_trace_agree_and_equal_transformers(
 # Layer by layer
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     n_query=st.sampled_from([1, 2, 5, 128, 129, 300]),
     n_past=st.sampled_from([0, 1, 40]),

@@ -41,7 +41,7 @@ def test_a_text_ends_where_it_ends_in_transformers(case: dict[str, Any], lookup:
     "options", [{}, {"temperature": 1.5}, {"temperature": 0.8, "top_k": 9, "repetition_penalty": 1.3}]
 )
 @given(seed=st.integers(0, 99), neighbors=st.lists(st.sampled_from(["", "a", "Once upon", "é" * 9]), max_size=4))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_a_prompts_text_does_not_change_with_its_neighbors(
     options: dict[str, Any], seed: int, neighbors: list[str]
 ) -> None:

@@ -59,7 +59,7 @@ def unfilter(filtered: list[list[int]], n_bytes: int) -> list[list[int]]:
     return done
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(1, 7), st.integers(1, 7), st.sampled_from([0, 2, 4, 6]), st.integers(0, 99))
 def test_filters_are_those_of_the_definition(width: int, height: int, kind: int, seed: int) -> None:
     rng, channels = np.random.default_rng(seed), CHANNELS[kind]
@@ -170,7 +170,6 @@ def test_what_is_no_whole_png_is_refused(data: bytes, message: str) -> None:
 SAMPLE = encode(np.arange(48, dtype=np.uint8).reshape(4, 4, 3))
 
 
-@settings(max_examples=300)
 @given(st.integers(0, len(SAMPLE) - 1), st.integers(0, 255), st.booleans())
 @example(25, 200, True)  # another kind of color
 def test_a_changed_byte_is_noticed(place: int, byte: int, is_summed_anew: bool) -> None:

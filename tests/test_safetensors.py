@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from numpy.typing import ArrayLike
 from safetensors_files import METADATA, TENSORS, Tensors, assert_same, file_bytes
 
@@ -30,7 +30,6 @@ def official() -> Any:
 
 
 @given(TENSORS, METADATA)
-@settings(deadline=None)
 def test_save_and_load(path: Path, tensors: Tensors, metadata: dict[str, str]) -> None:
     save_file(tensors, path, metadata)
     loaded = load_file(path)
@@ -44,7 +43,6 @@ def test_save_and_load(path: Path, tensors: Tensors, metadata: dict[str, str]) -
 
 
 @given(TENSORS, METADATA)
-@settings(deadline=None)
 def test_official_library_loads_what_we_save(
     path: Path, official: Any, tensors: Tensors, metadata: dict[str, str]
 ) -> None:
@@ -56,7 +54,6 @@ def test_official_library_loads_what_we_save(
 
 
 @given(TENSORS, METADATA)
-@settings(deadline=None)
 def test_we_load_what_the_official_library_saves(
     path: Path, official: Any, tensors: Tensors, metadata: dict[str, str]
 ) -> None:

@@ -113,7 +113,6 @@ def assert_accepted_by_both(path: Path, content: bytes) -> None:
 
 
 @given(st.one_of(mutated(), edited()))
-@settings(deadline=None, max_examples=200)
 def test_what_we_accept_the_official_library_accepts(path: Path, official: Any, content: bytes) -> None:
     assert_accepted_by_both(path, content)
 

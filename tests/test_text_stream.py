@@ -61,7 +61,7 @@ def test_texts_of_a_batch_end_each_for_its_own_reason() -> None:
     assert [text.finish_reason for text in texts] == [ENDED, STOP_STRING, MAX_NEW_TOKENS]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.text(max_size=30))
 def test_pieces_are_whole_characters_of_any_text(text: str) -> None:
     assert ended(byte_ids(text))[0] == list(text)
@@ -116,7 +116,7 @@ def test_only_what_may_begin_a_stop_string_is_held_back_and_comes_when_the_text_
     assert ended(byte_ids("ab the end"), 6, stops="then")[0] == ["a", "b", " ", "the"]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(text=st.text("ab ", max_size=30), stops=st.lists(st.text("ab ", min_size=1, max_size=4), max_size=3))
 def test_stop_strings_follow_their_definition(text: str, stops: list[str]) -> None:
     """Reading letter by letter, the text ends as soon as a stop string is complete, before the longest such."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from texts import prose, texts, tiktoken_gpt2
 
@@ -65,7 +65,6 @@ def test_published_ids(text: str, ids: list[int]) -> None:
 
 
 @given(texts)
-@settings(deadline=None, max_examples=200)
 def test_encoding_equals_tiktoken(text: str) -> None:
     theirs = tiktoken_gpt2()
     assert GPT2.encode(text) == theirs.encode_ordinary(text)
@@ -138,7 +137,6 @@ def test_bytes_that_are_not_text_are_replaced() -> None:
 
 
 @given(texts)
-@settings(deadline=None)
 def test_pieces_are_the_text_and_never_half_a_character(text: str) -> None:
     decoder = GPT2.decoder()
     pieces = [decoder.feed(GPT2.vocab[bytes([byte])]) for byte in text.encode()]
@@ -148,7 +146,6 @@ def test_pieces_are_the_text_and_never_half_a_character(text: str) -> None:
 
 
 @given(st.lists(st.integers(0, 50256) | st.integers(94, 255)))
-@settings(deadline=None)
 def test_pieces_of_any_ids_are_what_decode_makes_of_them(ids: list[int]) -> None:
     decoder = GPT2.decoder()
     for _ in range(2):  # after its end it begins anew

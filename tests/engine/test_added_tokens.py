@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from numpygpt import Tokenizer
@@ -18,7 +18,6 @@ CONTENTS = st.lists(st.text(SYMBOLS, min_size=1, max_size=4), min_size=1, max_si
 
 
 @given(st.data(), CONTENTS, st.lists(st.sampled_from(FLAGS), max_size=25))
-@settings(deadline=None, max_examples=500)
 def test_the_search_is_that_of_the_library(data: st.DataObject, contents: list[str], flags: list[str]) -> None:
     tokenizers = pytest.importorskip("tokenizers", reason="compares with the tokenizers library")
     given_flags = [set(flags[i :: len(contents)]) for i in range(len(contents))]

@@ -41,7 +41,6 @@ def merge_lists(draw: st.DrawFn) -> list[Pair]:
 
 
 @given(texts)
-@settings(deadline=None, max_examples=200)
 def test_gpt2_encodes_and_decodes_as_the_book(text: str) -> None:
     for allowed in ((), "all"):
         ids = GPT2.encode(text, allowed_special=allowed)
@@ -50,7 +49,6 @@ def test_gpt2_encodes_and_decodes_as_the_book(text: str) -> None:
 
 
 @given(merge_lists(), st.text("ab é", max_size=60) | texts)
-@settings(deadline=None, max_examples=300)
 def test_any_merges_encode_as_the_book(merges: list[Pair], text: str) -> None:
     text += END_OF_TEXT
     ids = book.Tokenizer(merges).encode(text, allowed_special="all")
@@ -70,7 +68,6 @@ def test_any_merges_encode_as_the_book(merges: list[Pair], text: str) -> None:
 
 @given(st.text("ab éé ", max_size=80) | texts, st.integers(257, 300))
 @example(prose(5000), 420)
-@settings(deadline=None, max_examples=300)
 def test_training_equals_the_book(text: str, vocab_size: int) -> None:
     tokenizer = Tokenizer.train(text, vocab_size)
     assert type(tokenizer) is Tokenizer
@@ -79,7 +76,7 @@ def test_training_equals_the_book(text: str, vocab_size: int) -> None:
 
 
 @given(st.lists(fragments | st.just("\n")).map("".join))
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_where_a_long_text_is_cut_makes_no_difference(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(bpe, "_BLOCK", re.compile(bpe._BLOCK.pattern.replace("4000", "2"), re.DOTALL))

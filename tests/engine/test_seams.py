@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from numpygpt import Tokenizer
@@ -20,13 +20,11 @@ TEXTS = st.text(CHARACTERS, max_size=40)
 @given(TEXTS)
 @example("龍契士龍喚士裏覚醒の魔の大")
 @example("�����������")
-@settings(deadline=None, max_examples=400)
 def test_gpt2s_ids_are_those_of_the_definition(text: str) -> None:
     assert SHARED.encode(text) == BOOK.encode(text)
 
 
 @given(TEXTS, TEXTS, st.integers(257, 320))
-@settings(deadline=None, max_examples=200)
 def test_learned_merges_across_characters_too(text: str, other: str, vocab_size: int) -> None:
     learned = Tokenizer.train(text, vocab_size)
     assert learned.encode(text + other) == book.Tokenizer(learned.merges).encode(text + other)

@@ -56,7 +56,7 @@ NAMES += ["vocab", "added_tokens", "unk_token", "post_processor", "merges"]
 
 
 @given(st.data(), st.sampled_from(CASES))
-@settings(deadline=None, max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_malformed_file_is_one_line(tmp_path: Path, data: st.DataObject, case: dict[str, Any]) -> None:
     """Whatever stands in the place of one value."""
     files = json.loads(json.dumps(case["files"]))

@@ -234,7 +234,7 @@ def test_a_folder_without_a_tokenizer(tmp_path: Path) -> None:
 
 
 @given(st.sampled_from(["merges.txt", "vocab.json"]), st.integers(0, 10_000), st.binary(max_size=3), st.booleans())
-@settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_damaged_files_give_an_error_or_a_tokenizer(
     tmp_path: Path, name: str, place: int, damage: bytes, cut: bool
 ) -> None:

@@ -126,7 +126,7 @@ STORIES = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(STORIES, st.integers(2, 60), st.integers(0, 50))
 def test_an_epoch_holds_every_story_once_with_whole_questions(lines: list[Story], tokens: int, seed: int) -> None:
     tokenizer = make_tokenizer(lines, 400)

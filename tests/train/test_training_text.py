@@ -40,7 +40,7 @@ WORDS = st.sampled_from(["a", "don't", "12", "é", "🐈", "...", "<|", "|>", "x
 
 
 @given(st.lists(MARKS | WORDS, max_size=60), st.integers(60, 90))
-@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_pieces_have_the_tokens_of_whole_items(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, parts: list[str], size: int
 ) -> None:
@@ -60,7 +60,7 @@ def test_pieces_have_the_tokens_of_whole_items(
 
 
 @given(st.lists(WORDS | st.sampled_from([" ", "\n", " \n\n", "\n \n"]), min_size=30, max_size=90), st.integers(9, 40))
-@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @example(["a\n\n\nb "] * 40, 10)
 @example(["x" * 9 + "é"] * 40, 25)
 def test_a_long_item_is_cut_between_words(

@@ -96,7 +96,7 @@ def test_goes_on_from_a_folder(pairs_file: str, tmp_path: Path) -> None:
         np.testing.assert_allclose(second.tensors[name], tensor, atol=1e-7)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.tuples(st.integers(1, 12), st.integers(1, 12)), min_size=1, max_size=60),
     st.integers(2, 100),
