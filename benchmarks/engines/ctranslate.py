@@ -41,7 +41,7 @@ class CTranslate(Engine):
     def all_logits(self, ids: list[int]) -> Any:
         import numpy as np
 
-        return np.array(self.model.forward_batch([[self.tokens[i] for i in ids]]))[0]
+        return np.asarray(self.model.forward_batch([[self.tokens[i] for i in ids]]))[0]
 
     def logits(self, ids: list[int]) -> list[float]:
         result: list[float] = self.all_logits(ids)[-1].tolist()

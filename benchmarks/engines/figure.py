@@ -57,7 +57,9 @@ def bars(rows: list[Row], figure: Figure) -> None:
     for axes in list(panels)[len(rows) :]:
         axes.set_visible(False)
     figure.axes[0].invert_yaxis()
-    figure.supxlabel("speed, as a multiple of numpygpt's (dotted: what memory gives)", fontsize=10)
+    figure.supxlabel(
+        "speed, as a multiple of numpygpt's (orange: of lower precision; dotted: what memory gives)", fontsize=10
+    )
 
 
 if __name__ == "__main__":

@@ -33,8 +33,8 @@ def markdown(measured: dict[str, Any]) -> str:
     parts = [facts]
     n_rounds = len(rows[0].values[OURS.title])
     explanation = (
-        f"Medians of {n_rounds} rounds; after the semicolon, how many times better numpygpt is (median and extremes of "
-        "the rounds' ratios)."
+        f"Medians of {n_rounds} round{'s' * (n_rounds > 1)}; after the semicolon, how many times better numpygpt is "
+        "(median and extremes of the rounds' ratios)."
     )
     parts += [f"Float32, greedy ids equal. {explanation}", table(rows, FLOAT32)]
     if present(rows, LOWER)[1:]:
