@@ -112,7 +112,7 @@ def hint(folder: Path, exercise: Exercise, limit: float) -> int:
         print(result.text())
         if result.status != NOT_WRITTEN:
             print(result.advice())
-            print(say("{place} explains {name}", place=exercise.place, name=exercise.attribute))
+            print(say("See {place}.", place=exercise.place))
     else:
         asked = min(entry.get("hints", 0), len(result.hints) - 1)
         print(result.hints[asked])

@@ -151,6 +151,8 @@ def _item(where: str, key: Any) -> str:
 
 def _part(names: Any, where: str, whole: Any, i: int) -> tuple[Any, str]:
     """Return what the parts of a result are called, and what the result itself is: of a list, item i; of a tuple, i."""
+    if isinstance(names, str):
+        return (), say(names, i=i)
     if i < len(names):
         name = names[i]
         return ((), name) if isinstance(name, str) else (name, where)

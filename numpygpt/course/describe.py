@@ -12,11 +12,12 @@ import numpy as np
 from numpygpt.course.exercises import Exercise
 from numpygpt.course.say import say
 
-RESULTS: dict[str, Any] = {  # by the exercise: what its several results are called
+RESULTS: dict[str, Any] = {  # by the exercise: what its several results are called, or those of a list
     "backward.layer_norm": ("dx", "gradients"),
     "backward.linear": ("dx", "gradients"),
     "backward.attention": ("dq", "dk", "dv"),
     "backward.cross_entropy": ("loss", "dlogits"),
+    "update": "step {i}, tensors",
     "cached_attention": ("y", ("keys", "values")),
 }
 WHOLE = 36  # numbers that are shown as they are; of a larger array, one row
@@ -51,15 +52,15 @@ def short(value: Any) -> str:
 
 def _arrays(expected: Any, got: Any, wrong: Any) -> str:
     at = tuple(int(i) for i in np.argwhere(wrong)[0])
-    shown: tuple[Any, ...] = ()
+    shown, inside = tuple[Any, ...](), at  # what of the arrays, and where in that the difference is
     if at and (expected.size > WHOLE or expected.shape[-1] > COLUMNS):
-        shown = at[:-1]
+        shown, inside = at[:-1], at[-1:]
         if expected.shape[-1] > COLUMNS:
             start = max(0, min(at[-1] - AROUND, expected.shape[-1] - COLUMNS))
-            shown = (*shown, slice(start, start + COLUMNS))
+            shown, inside = (*shown, slice(start, start + COLUMNS)), (at[-1] - start,)
     for digits in DIGITS:
         e, g = _cells(digits, expected[shown], got[shown])
-        if not np.array_equal(e, g):
+        if e[inside] != g[inside]:
             break
     width = max(map(len, [*e.ravel(), *g.ravel()]))
     text = _pair(_index(shown), _grid(e, width), _grid(g, width))

@@ -120,11 +120,10 @@ def outcomes(exercise: Exercise, implementation: Any) -> list[tuple[str, Any]]:
     return seen + [(say("what the example prints"), text) for text in printed]
 
 
-def with_notes(doc: str, exercise: Exercise, indent: str) -> str:
-    """Add to a docstring, behind its first paragraph, what somebody needs who does not see the code."""
+def notes_text(exercise: Exercise, indent: str) -> str:
+    """Return the lines to add to a docstring for somebody who does not see the code."""
     notes = [indent + line for line in NOTES.get(exercise.name, "").splitlines()]
-    first, gap, rest = doc.partition("\n\n")
-    return "\n".join([first, "", *notes]) + gap + rest if notes else doc
+    return "\n\n" + "\n".join(notes) if notes else ""
 
 
 def examples_text(exercise: Exercise, indent: str) -> str:

@@ -8,7 +8,7 @@ import inspect
 from pathlib import Path
 from typing import Any
 
-from numpygpt.course.examples import examples_text, with_notes
+from numpygpt.course.examples import examples_text, notes_text
 from numpygpt.course.exercises import EXERCISES, SOURCES, page_file
 from numpygpt.course.say import say
 
@@ -134,7 +134,7 @@ def _stubbed(node: ast.stmt, module: str, owner: str) -> ast.stmt:
             if (exercise.module, exercise.attribute) == (module, owner + node.name):
                 indent = "    " * (2 if owner else 1)
                 text = (node.body[0].value.value.rstrip() + "\n" + indent) if ast.get_docstring(node) else ""  # type: ignore[attr-defined]
-                text = with_notes(text.rstrip(), exercise, indent) + examples_text(exercise, indent)
+                text = text.rstrip() + notes_text(exercise, indent) + examples_text(exercise, indent)
                 text = text if "\n" not in text else text.rstrip() + "\n" + indent
                 node.body = [ast.Expr(ast.Constant(text)), ast.Raise(ast.Name("NotImplementedError", ast.Load()))]
     return node

@@ -122,6 +122,9 @@ def test_a_small_difference_gets_digits_and_a_large_number_an_exponent() -> None
     assert text
     assert "[1000.00    0.12]" in text
     assert "-1e+30" in str(difference(np.array([0.0, -1e30]), np.array([0.0, 0.0])))
+    assert difference(np.array([0.2001, 5.0]), np.array([0.2005, 7.0])) == (
+        "expected [0.2001 5.0000]\nyours    [0.2005 7.0000]\nthe first difference is at [0]; 2 of 2 numbers differ"
+    )
     assert "NaN" in str(difference(np.array([0.0, 1.0]), np.array([0.0, np.nan])))
 
 
@@ -146,6 +149,8 @@ def test_several_results_are_named() -> None:
     message = result_of("backward.linear", lambda dy, x, weight, bias: dy @ weight.T).message
     assert "expected 2 results (dx, gradients), got an array of shape (3, 4)" in message
     assert "with dy of shape (3, 3), x of shape (3, 4), weight of shape (4, 3), bias=[" in message
+    message = result_of("update", lambda self, tensors, gradients, step, lr: None).message
+    assert "expected [[" in message
     message = result_of("cached_attention", lambda x, *a, **k: (x, (x, x))).message
     assert message.startswith("keys: expected the shape (2, 4, 4), got (4, 8)")
 

@@ -15,7 +15,7 @@ import pytest
 from catalogues import CHINESE, faults, read, said, strings, unsaid
 from course_folders import check_here, replace_stub, write_stubs
 
-from numpygpt.course import commands, exercises, result, stages
+from numpygpt.course import commands, describe, exercises, result, stages
 from numpygpt.course.__main__ import main
 from numpygpt.course.exercises import EXERCISES
 from numpygpt.course.mistakes import mistakes_of
@@ -27,7 +27,16 @@ from numpygpt.languages import speaking
 ROOT = Path(__file__).parents[2]
 COURSE = ROOT / "numpygpt" / "course"
 MODULES = [path for path in sorted(COURSE.glob("*.py")) if not path.stem.startswith("inputs")]
-CHOSEN = {*result.STAGES, "done", "begun", "open", "shares of the tokens", "chance comes from rng alone", "tokens"}
+CHOSEN = {
+    *result.STAGES,
+    describe.RESULTS["update"],
+    "done",
+    "begun",
+    "open",
+    "shares of the tokens",
+    "chance comes from rng alone",
+    "tokens",
+}
 CHOSEN |= {"the same seed gives the same tokens", "another seed gives others"}  # at run time
 ENGLISH = {  # by module: what is printed, raised or returned and is no message to the learner
     "folder": {"    python -m numpygpt.course check "},
