@@ -107,11 +107,13 @@ def extras(out: Path, language: str) -> None:
     write(out / "external-links.txt", external(language))
     shutil.copytree(ROOT / "tutorials" / "notebooks", out / "notebooks", dirs_exist_ok=True)
     (out / "look").mkdir(exist_ok=True)
+    there, lang = "../tutorials/", language.partition("_")[0]
     for name, text in LOOKS.items():
         if name.startswith("11"):
-            seen = look_at_translation(Translator.from_pretrained("english-french"), text, tutorials="../tutorials/")
+            translator = Translator.from_pretrained("english-french")
+            seen = look_at_translation(translator, text, tutorials=there, lang=lang)
         else:
-            seen = look(GPT2.from_pretrained("stories"), text, tutorials="../tutorials/")
+            seen = look(GPT2.from_pretrained("stories"), text, tutorials=there, lang=lang)
         seen.save(out / "look" / f"{name}.html")
 
 

@@ -98,6 +98,21 @@ def test_the_same_page_in_the_other_language_is_one_click_away(site: Path) -> No
         assert title.removeprefix("# ") in built
 
 
+def test_the_chinese_site_is_chinese_around_its_pages(site: Path) -> None:
+    page = (site / "zh" / "tutorials" / "07-fast-decoding.html").read_text(encoding="utf-8")
+    assert all(text in page for text in ("下一页", "上一页", "本页内容", "回到顶部"))
+    assert "page07_cache.zh.svg" in page
+    for path in (site / "zh" / "look").glob("*.html"):
+        assert '<html lang="zh-CN">' in path.read_text(encoding="utf-8")
+
+
+def test_no_formula_is_left_unread(site: Path) -> None:
+    """No dollar sign in the text, outside of code."""
+    other = re.compile(r'<(script|style|pre|code)\b.*?</\1>|<(span|div) class="tex">.*?</\2>|<[^>]*>', re.DOTALL)
+    for path in site.rglob("tutorials/*.html"):
+        assert "$" not in other.sub("", path.read_text(encoding="utf-8")), path
+
+
 def test_functions_are_in_the_reference_and_terms_in_the_search(site: Path) -> None:
     layers = (site / "api" / "layers.html").read_text(encoding="utf-8")
     assert 'id="layer-norm"' in layers

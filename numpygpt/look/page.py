@@ -75,8 +75,7 @@ def render(data: dict[str, Any]) -> Page:
     """Put data, script and style into the page, in the language spoken."""
     lang = spoken()
     texts = {} if lang == "en" else read_catalogue(FOLDER)
-    tutorials = f"{data['tutorials']}{lang}/" if data["tutorials"] and lang != "en" else data["tutorials"]
-    data = data | {"lang": lang, "texts": texts, "tutorials": tutorials}
+    data = data | {"lang": lang, "texts": texts}
     style, script = ((FOLDER / f"page.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
     own = "'self'" if data["live"] else "'none'"
     parts = {
