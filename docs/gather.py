@@ -105,7 +105,10 @@ def write(path: Path, text: str) -> None:
 def extras(out: Path, language: str) -> None:
     """Put notebooks, pages that look inside, and a list of the links that lead elsewhere beside the finished site."""
     write(out / "external-links.txt", external(language))
-    shutil.copytree(ROOT / "tutorials" / "notebooks", out / "notebooks", dirs_exist_ok=True)
+    found = ROOT / "tutorials" / "notebooks"
+    shutil.copytree(found, out / "notebooks", ignore=lambda *_: ["zh"], dirs_exist_ok=True)
+    if language == "zh_CN":
+        shutil.copytree(found / "zh", out / "notebooks", dirs_exist_ok=True)
     (out / "look").mkdir(exist_ok=True)
     there, lang = "../tutorials/", language.partition("_")[0]
     for name, text in LOOKS.items():
@@ -144,7 +147,7 @@ def offers(source: Path, language: str) -> str:
         return ""
     of_page, inside = ("This page as a notebook", "Look inside")
     if language == "zh_CN":
-        of_page, inside = ("这一页的英文笔记本", "往里看：")
+        of_page, inside = ("这一页的笔记本", "往里看：")
     lines = [f'<a href="../notebooks/{source.stem}.ipynb" download>{of_page}</a>']
     if source.stem in LOOKS:
         lines.append(f'<a href="../look/{source.stem}.html">{inside} “{LOOKS[source.stem]}”</a>')

@@ -205,14 +205,16 @@ def test_every_block_can_be_pasted_into_ipython(page: Path) -> None:
         compile(inputs.TransformerManager().transform_cell("\n".join(stripped(block[1]))), page.name, "exec")
 
 
-@pytest.mark.parametrize("page", notebooks.PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize(
+    "page", notebooks.PAGES + notebooks.CHINESE, ids=lambda page: f"{page.parent.name}-{page.stem}"
+)
 def test_notebooks_are_those_of_the_pages(page: Path) -> None:
     assert notebooks.path_of(page).read_bytes() == notebooks.content(page), "run python -m tutorials.notebooks"
 
 
 def test_a_notebook_says_what_its_page_says() -> None:
     """Every statement and every output of the page, in order; links lead where the page's lead."""
-    for page in notebooks.PAGES:
+    for page in notebooks.PAGES + notebooks.CHINESE:
         cells = json.loads(notebooks.path_of(page).read_text(encoding="utf-8"))["cells"]
         text = page.read_text(encoding="utf-8")
         code = [cell for cell in cells if cell["cell_type"] == "code"]
@@ -224,7 +226,7 @@ def test_a_notebook_says_what_its_page_says() -> None:
         for cell in cells:
             for target in LINK.findall("" if cell["cell_type"] == "code" else FENCE.sub("", cell["source"])):
                 if not target.startswith(("http", "#")):
-                    assert (notebooks.FOLDER / "notebooks" / target.partition("#")[0]).exists(), target
+                    assert (notebooks.path_of(page).parent / target.partition("#")[0]).exists(), target
 
 
 @pytest.mark.slow

@@ -2,7 +2,8 @@
 
     python -m tutorials.notebooks [--check]
 
-writes `notebooks/NAME.ipynb` for every page; `--check` only says which ones are stale, and ends with status 1.
+writes `notebooks/NAME.ipynb` for every page, and `notebooks/zh/NAME.ipynb` for its Chinese twin; `--check` only says
+which ones are stale, and ends with status 1.
 """
 
 from __future__ import annotations
@@ -18,10 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from numpygpt.files import atomic_write
+from tutorials import chinese
 
 FOLDER = Path(__file__).parent
 OTHERS = [FOLDER / "gpt2-on-one-screen.md", FOLDER / "what-articles-get-wrong.md"]
 PAGES = sorted([*FOLDER.glob("[0-9]*.md"), *FOLDER.glob("appendix-*.md"), *OTHERS])
+CHINESE = [page for page in chinese.pages() if chinese.english(page) in PAGES]
 BLOCK = re.compile(r"^ *```pycon\n(.*?)^ *```\n", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"(?<=\]\()(?!https?:|#)([^)#\s]+)")
 DIRECTIVE = re.compile(r"[ ]*# doctest:.*")
@@ -29,19 +32,33 @@ FIRST_CELL = """\
 try:
     import numpygpt
 except ModuleNotFoundError:
-    print("Install numpygpt first, from your clone of its repository: %pip install ../..")
+    print("{} %pip install {}")
     raise"""
+INSTALL = "Install numpygpt first, from your clone of its repository:"
+INSTALL_CHINESE = "请先安装 numpygpt，在你克隆的仓库里："
+    "Install numpygpt first, from your clone of its repository",
+    "请先从你克隆的仓库安装 numpygpt",
+)
 
 
 def notebook(page: Path) -> dict[str, Any]:
     """Return a page as a notebook, in the form that JSON holds (nbformat 4.5)."""
-    text, end = page.read_text(encoding="utf-8"), 0
+    text, end, folder = page.read_text(encoding="utf-8"), 0, path_of(page).parent
+    clone = Path(os.path.relpath(FOLDER.parent, folder)).as_posix()
+    first = FIRST_CELL.format(INSTALL_CHINESE if page in CHINESE else INSTALL, clone)
+
+    def moved(link: re.Match[str]) -> str:
+        """Return a link of the page as it must be in the notebook."""
+        target = Path(os.path.normpath(page.parent / link[1]))
+        target = path_of(target) if target in PAGES + CHINESE else target
+        return Path(os.path.relpath(target, folder)).as_posix()
+
     cells: list[dict[str, Any]] = []
     for block in BLOCK.finditer(text):
         if prose := text[end : block.start()].strip("\n"):
             cells.append({"cell_type": "markdown", "metadata": {}, "source": LINK.sub(moved, prose)})
         if not any(cell["cell_type"] == "code" for cell in cells):
-            cells.append(code_cell(FIRST_CELL))
+            cells.append(code_cell(first))
         cells += code_cells(block[1])
         end = block.end()
     if prose := text[end:].strip("\n"):
@@ -105,17 +122,9 @@ def prints(value: ast.expr) -> bool:
     return isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id == "print"
 
 
-def moved(link: re.Match[str]) -> str:
-    """Return a link of a page as it must be in the folder of the notebooks."""
-    target = FOLDER / link[1]
-    if target in PAGES:
-        return f"{target.stem}.ipynb"
-    return Path(os.path.relpath(target, FOLDER / "notebooks")).as_posix()
-
-
 def path_of(page: Path) -> Path:
     """Return where a page's notebook is."""
-    return FOLDER / "notebooks" / f"{page.stem}.ipynb"
+    return FOLDER / "notebooks" / page.relative_to(FOLDER).with_suffix(".ipynb")
 
 
 def content(page: Path) -> bytes:
@@ -128,14 +137,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="write nothing; end with status 1 if one is stale")
     options = parser.parse_args()
-    known = {path_of(page) for page in PAGES}
-    stale = [path for path in (FOLDER / "notebooks").glob("*.ipynb") if path not in known]
-    for page in PAGES:
+    known = {path_of(page) for page in PAGES + CHINESE}
+    stale = [path for path in (FOLDER / "notebooks").rglob("*.ipynb") if path not in known]
+    for page in PAGES + CHINESE:
         path, expected = path_of(page), content(page)
         if not path.is_file() or path.read_bytes() != expected:
             stale.append(path)
             if not options.check:
-                path.parent.mkdir(exist_ok=True)
+                path.parent.mkdir(parents=True, exist_ok=True)
                 with atomic_write(path) as file:
                     file.write(expected)
     for path in stale:
