@@ -36,9 +36,6 @@ except ModuleNotFoundError:
     raise"""
 INSTALL = "Install numpygpt first, from your clone of its repository:"
 INSTALL_CHINESE = "请先安装 numpygpt，在你克隆的仓库里："
-    "Install numpygpt first, from your clone of its repository",
-    "请先从你克隆的仓库安装 numpygpt",
-)
 
 
 def notebook(page: Path) -> dict[str, Any]:
