@@ -13,7 +13,7 @@ from numpygpt.course.exercises import EXERCISES, POSITIONS, Exercise, find
 from numpygpt.course.learner import is_written
 from numpygpt.course.progress import Progress, table
 from numpygpt.course.result import NOT_WRITTEN, SYNTAX, Result
-from numpygpt.course.run import check_in_process
+from numpygpt.course.run import check_in_process, check_many
 from numpygpt.course.say import listed, say
 
 
@@ -22,8 +22,7 @@ def check(folder: Path, names: list[str], limit: float, as_json: bool) -> int:
     asked = [find(name) for name in names]
     exercises = asked or [e for e in EXERCISES.values() if is_written(folder, e)]
     progress, results = Progress(folder), list[Result]()
-    for exercise in exercises:
-        result = check_in_process(folder, exercise.name, limit, quiet=as_json)
+    for result in check_many(folder, [exercise.name for exercise in exercises], limit, quiet=as_json):
         progress.note(result)
         if not as_json:
             print(_told(result, results, folder, brief=len(exercises) > 1), flush=True)

@@ -1,9 +1,10 @@
-"""The process in which a learner's code runs: checks one exercise and writes the result to a file."""
+"""The process in which a learner's code runs: checks exercises and writes their results to files."""
 
 from __future__ import annotations
 
 import io
 import json
+import os
 import sys
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -37,11 +38,17 @@ def check_folder(folder: Path, exercise: Exercise) -> Result:
 
 
 def main() -> None:
-    """Check `FOLDER NAME`, and write the result to `FILE`, its texts in the language `LANG`."""
-    folder, name, file, lang = sys.argv[1:]
-    with speaking(lang):
-        result = check_folder(Path(folder), find(name))
-    Path(file).write_text(json.dumps(result.as_dict()), encoding="utf-8")
+    """Check the exercises whose names stand on standard input, and write each result to a file in `ANSWERS`."""
+    folder, answers, lang = sys.argv[1:]
+    names = os.fdopen(os.dup(0), encoding="utf-8")
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # what the learner's code reads
+    for name in map(str.strip, names):
+        with speaking(lang):
+            result = check_folder(Path(folder), find(name))
+        sys.stdout.flush()
+        unfinished = Path(answers, name)
+        unfinished.write_text(json.dumps(result.as_dict()), encoding="utf-8")
+        unfinished.rename(unfinished.with_name(f"{name}.json"))
 
 
 if __name__ == "__main__":

@@ -5,8 +5,12 @@ from __future__ import annotations
 import importlib
 import inspect
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
+from numpygpt.course import commands
 from numpygpt.course.exercises import SOURCES, find
 from numpygpt.course.result import Result
 from numpygpt.course.stubs import course_files
@@ -42,3 +46,13 @@ def replace_stub(folder: Path, file: str, name: str, code: str) -> None:
 def check_here(folder: Path, name: str, limit: float = 0, *, quiet: bool = False) -> Result:
     """Check as `check_in_process` does, but in this process: no program to start, and no time limit."""
     return check_folder(folder, find(name))
+
+
+def check_all_here(folder: Path, names: list[str], limit: float = 0, *, quiet: bool = False) -> Iterator[Result]:
+    return (check_here(folder, name) for name in names)
+
+
+def check_in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let commands check in this process: starting one takes most of the time."""
+    monkeypatch.setattr(commands, "check_in_process", check_here)
+    monkeypatch.setattr(commands, "check_many", check_all_here)

@@ -8,13 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from course_folders import check_here, replace_stub, write_solutions, write_stubs
+from course_folders import check_here, check_in_this_process, replace_stub, write_solutions, write_stubs
 
-from numpygpt.course import commands
 from numpygpt.course.__main__ import main
 from numpygpt.course.exercises import EXERCISES
 from numpygpt.course.learner import is_written
-from numpygpt.course.run import check_in_process
+from numpygpt.course.run import check_in_process, check_many
 
 SOFTMAX = "def softmax(x):\n    e = np.exp(x - x.max(-1, keepdims=True))\n    return e / e.sum(-1, keepdims=True)"
 CROSS_ENTROPY = (
@@ -25,14 +24,13 @@ WRONG = "def softmax(x):\n    return np.exp(x - x.max(-1, keepdims=True))"
 
 
 @pytest.fixture
-def here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let commands check in this process: starting one for each exercise takes most of the time."""
-    monkeypatch.setattr(commands, "check_in_process", check_here)
+def folder(tmp_path: Path) -> Path:
+    return write_stubs(tmp_path / "mine")
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return write_stubs(tmp_path / "mine")
+def here(monkeypatch: pytest.MonkeyPatch) -> None:
+    check_in_this_process(monkeypatch)
 
 
 def run(*arguments: str | Path) -> int:
@@ -131,7 +129,7 @@ def test_a_mistake_in_the_command_is_one_line(arguments: list[str], capsys: pyte
 
 def test_an_exception_shows_the_learners_lines_alone(folder: Path) -> None:
     replace_stub(folder, "layers.py", "softmax", "def softmax(x):\n    return x / undefined")
-    result = check_in_process(folder, "softmax")
+    result = check_here(folder, "softmax")
     assert "layers.py" in result.message
     assert "return x / undefined" in result.message
     assert "NameError" in result.message
@@ -140,7 +138,7 @@ def test_an_exception_shows_the_learners_lines_alone(folder: Path) -> None:
 
 def test_a_syntax_error_points_to_its_place(folder: Path) -> None:
     replace_stub(folder, "layers.py", "softmax", "def softmax(x)\n    return x")
-    message = check_in_process(folder, "softmax").message
+    message = check_here(folder, "softmax").message
     assert "layers.py, line" in message
     assert "def softmax(x)\n" in message
     assert "^" in message
@@ -170,18 +168,17 @@ def test_a_function_stands_on_the_book_or_on_the_learners_own(folder: Path) -> N
         "def attention(q, k, v, mask=0.0):\n    return softmax(q @ k.swapaxes(-1, -2) / q.shape[-1]**.5 + mask) @ v"
     )
     replace_stub(folder, "layers.py", "attention", attention)
-    assert check_in_process(folder, "attention").passed, "another's mistake is not attention's"
+    assert check_here(folder, "attention").passed, "another's mistake is not attention's"
     own = "def softmax(x, axis):\n    e = np.exp(x - x.max(axis, keepdims=True))\n"
     own += "    return e / e.sum(axis, keepdims=True)"
     replace_stub(folder, "layers.py", "softmax", own)
     replace_stub(folder, "layers.py", "attention", attention.replace("+ mask)", "+ mask, -1)"))
-    assert check_in_process(folder, "attention").passed, "the learner's own signature serves the learner's own call"
+    assert check_here(folder, "attention").passed, "the learner's own signature serves the learner's own call"
 
 
 def test_the_whole_course_done_is_a_gpt2_that_runs_alone(tmp_path: Path) -> None:
     folder = write_solutions(tmp_path)
-    for name in ("merge_steps", "gpt2", "backward.attention", "complete"):
-        result = check_in_process(folder, name)
+    for result in check_many(folder, ["merge_steps", "gpt2", "backward.attention", "complete"]):
         assert result.passed, result.text()
     command = [sys.executable, str(folder / "main.py"), "Once upon a time"]
     result_of_main = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -266,3 +263,17 @@ def test_an_endless_generator_is_stopped(folder: Path) -> None:
     result = check_in_process(folder, "generate", limit=200)
     assert not result.passed
     assert result.message
+
+
+@pytest.mark.slow
+def test_a_process_that_ends_is_started_again(folder: Path) -> None:
+    replace_stub(folder, "layers.py", "relu", "def relu(x):\n    import os\n    os._exit(3)")
+    replace_stub(folder, "layers.py", "softmax", "def softmax(x):\n    input()")
+    replace_stub(folder, "gpt2.py", "gpt2", "def gpt2(*ids, **params):\n    while True:\n        pass")
+    replace_stub(folder, "loss.py", "cross_entropy", CROSS_ENTROPY)
+    results = list(check_many(folder, ["relu", "softmax", "gpt2", "cross_entropy"], limit=10))
+    assert [result.name for result in results] == ["relu", "softmax", "gpt2", "cross_entropy"]
+    assert "exit status 3" in results[0].message
+    assert "EOFError" in results[1].message
+    assert "stopped after 10 seconds" in results[2].message
+    assert results[3].status != "not written"

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
-from course_folders import check_here, replace_stub, write_stubs
+from course_folders import check_in_this_process, replace_stub, write_stubs
 
 from numpygpt.course import commands
 from numpygpt.course.__main__ import main
@@ -28,7 +28,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(commands, "check_in_process", check_here)
+    check_in_this_process(monkeypatch)
 
 
 def run(*arguments: str | Path) -> int:
@@ -222,11 +222,11 @@ def test_the_end_of_the_course(
     for name in EXERCISES:
         progress.note(Result(name))
     progress.save()
-    monkeypatch.setattr(commands, "check_in_process", lambda folder, name, limit, quiet: Result(name))
+    monkeypatch.setattr(commands, "check_many", lambda folder, names, limit, quiet: map(Result, names))
     assert run("check", folder, *names) == 0
     last = capsys.readouterr().out.splitlines()[-1]
     assert last == f'All 54 done. Now run: python {folder / "main.py"} "Once upon a time"'
     failed = Result("relu", NOT_WRITTEN, 1)
-    monkeypatch.setattr(commands, "check_in_process", lambda folder, name, limit, quiet: failed)
+    monkeypatch.setattr(commands, "check_many", lambda folder, names, limit, quiet: [failed])
     assert run("check", folder, "relu") == 1
     assert "All 54 done" not in capsys.readouterr().out

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 from catalogues import CHINESE, faults, read, said, strings, unsaid
-from course_folders import check_here, replace_stub, write_stubs
+from course_folders import check_here, check_in_this_process, replace_stub, write_stubs
 
-from numpygpt.course import commands, describe, exercises, result, stages
+from numpygpt.course import describe, exercises, result, stages
 from numpygpt.course.__main__ import main
 from numpygpt.course.exercises import EXERCISES
 from numpygpt.course.mistakes import mistakes_of
@@ -55,6 +55,11 @@ def no_locale(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return write_stubs(tmp_path / "mine")
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> None:
+    check_in_this_process(monkeypatch)
 
 
 def run(*arguments: str | Path) -> int:
@@ -124,10 +129,8 @@ def test_start_remembers_the_language(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "0 of 54 done" in capsys.readouterr().out
 
 
-def test_check_hint_and_reset(
-    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(commands, "check_in_process", check_here)
+@pytest.mark.usefixtures("here")
+def test_check_hint_and_reset(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("check", folder, "softmax", "--lang", "zh") == 1
     assert "softmax 还没写：打开 layers.py 第 " in capsys.readouterr().out
     replace_stub(folder, "layers.py", "softmax", WRONG)
