@@ -6,6 +6,7 @@ import ast
 import shutil
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -47,10 +48,12 @@ FOLDERS = {path.parent.name for path in MODULES.values()} - {"numpygpt"}
 BOOK = {name: path for name, path in MODULES.items() if path.parent == PACKAGE and path.stem not in FRONT_DOORS}
 
 
+@cache
 def tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
 
 
+@cache
 def imports(path: Path) -> set[str]:
     """The modules of this package that a file imports, anywhere in it, `TYPE_CHECKING` imports included."""
     found: set[str] = set()

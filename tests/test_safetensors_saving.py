@@ -182,8 +182,8 @@ def peak_memory(program: str, *arguments: Path) -> int:
 
 @pytest.mark.parametrize("odd", [False, True])
 def test_memory_of_going_through_a_large_file(tmp_path: Path, odd: bool) -> None:
-    """A file of 192 MB in six tensors, once as we align it and once with its data at an odd byte."""
-    size = 32 * 2**20
+    """A file of 96 MB in six tensors, once as we align it and once with its data at an odd byte."""
+    size = 16 * 2**20
     entries = {"dtype": "F32", "shape": [1024, size // 4096]}
     header = json.dumps({str(i): entries | {"data_offsets": [i * size, (i + 1) * size]} for i in range(6)})
     header += " " * ((-8 - len(header)) % 64 + odd)
