@@ -31,7 +31,10 @@ class Fake:
     def __call__(self, method: str, *arguments: Any) -> Any:
         self.asked.append((self.peer.title, method))
         if method == "generate":
-            return [[0, 1, 2 if self.peer.module == "jax_jit" else 3]] * 4
+            texts, n_new, _ = arguments
+            return [[0] * (n_new - 1) + [1 if self.peer.module == "jax_jit" else 0]] * len(texts)
+        if method == "logits":
+            return [1.0, 0.5]
         if method == "seconds_of_all_logits" and self.peer.module == "eager":
             raise EngineError("it gives the last logits only")
         if method == "seconds" and self.peer.module == "compiled":
@@ -112,12 +115,17 @@ def test_the_share_is_the_median_of_the_rounds_and_the_ratio_says_its_extremes()
     assert cell(row, "other") == "4; 2.00 (1.00 to 3.00)"
 
 
-def test_ids_that_part_are_placed() -> None:
-    check([[1, 2], [3, 4]], [[1, 2], [3, 4]])
+def test_ids_that_part_are_placed_but_at_a_tie_either_is_right() -> None:
+    def engine(method: str, ids: list[int]) -> list[float]:
+        assert method == "logits"
+        asked.append(ids)
+        return [0.0, 0.3, 0.2, 0.2995]
+
+    asked: list[list[int]] = []
+    check([[7], [8]], [[1, 2], [1, 1]], [[1, 2], [1, 3]], engine)
+    assert asked == [[8, 1]]
     with pytest.raises(EngineError, match="text 1 parts after 1 of 2"):
-        check([[1, 2], [3, 4]], [[1, 2], [3, 5]])
-    with pytest.raises(EngineError, match="text 0 parts after 1 of 2"):
-        check([[1, 2]], [[1]])
+        check([[7], [8]], [[1, 2], [1, 1]], [[1, 2], [1, 2]], engine)
 
 
 def test_prompts_are_what_their_text_is_encoded_as() -> None:

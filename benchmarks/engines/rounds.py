@@ -9,11 +9,10 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.engines.process import EngineError, EngineProcess, command
-from benchmarks.engines.work import DECODE, LIMIT, LOAD, OURS, SUM, Peer, Workload, prompts
+from benchmarks.engines.work import DECODE, LIMIT, LOAD, OURS, SUM, Call, Peer, Workload
 from benchmarks.measure import PAUSE, Row
 
-PATIENCE = 600.0  # seconds for one answer: the first call of some engines compiles
-N_CHECKED = 24  # greedy ids that have to be ours, of each of four texts
+TIE = 1e-3  # a difference of logits: of two ids so close, either is the likeliest
 N_LIMIT = 16  # tokens for which the weights are read
 
 
@@ -31,23 +30,24 @@ class Comparison:
 
     def start(self, peer: Peer) -> EngineProcess:
         """Start an engine; raises EngineError."""
-        return EngineProcess(command(peer.module, self.folder, peer.mode, self.threads), self.threads, PATIENCE)
+        return EngineProcess(command(peer.module, self.folder, peer.mode, self.threads), self.threads)
 
     def open(self, peers: list[Peer]) -> None:
         """Start ours, the limit and others; leave out those that do not start or, in float32, write other ids.
 
         Raises EngineError where ours or the limit does not start.
         """
-        texts, ours = prompts(16, 4), []
+        greedy, ours = [work.greedy for work in self.work if work.greedy], []
         for peer in (OURS, LIMIT, *peers):
             tell(f"{peer.title}: starts")
             try:
                 engine = self.engines[peer] = self.start(peer)
                 self.versions |= engine.versions
                 if peer == OURS:
-                    ours = engine("generate", texts, N_CHECKED, 1)
+                    ours = [engine("generate", *question, 1) for question in greedy]
                 elif peer != LIMIT and peer.mode == "float32":
-                    check(ours, engine("generate", texts, N_CHECKED, 1))
+                    for (texts, n_new), expected in zip(greedy, ours, strict=True):
+                        check(texts, expected, engine("generate", texts, n_new, 1), self.engines[OURS])
             except EngineError as error:
                 if peer in (OURS, LIMIT):
                     raise
@@ -126,12 +126,15 @@ class Comparison:
             engine.close()
 
 
-def check(ours: list[list[int]], theirs: list[list[int]]) -> None:
-    """Raise EngineError where an engine's greedy ids are not ours, and say where they part."""
-    for text, (expected, got) in enumerate(zip(ours, theirs, strict=True)):
-        if expected != got:
-            same = next((i for i, (a, b) in enumerate(zip(expected, got, strict=False)) if a != b), len(got))
-            raise EngineError(f"its greedy ids are not ours: text {text} parts after {same} of {len(expected)}")
+def check(prompts: list[list[int]], ours: list[list[int]], theirs: list[list[int]], engine: Call) -> None:
+    """Raise EngineError where an engine's greedy ids part from ours at no tie, and say where."""
+    for number, (prompt, expected, got) in enumerate(zip(prompts, ours, theirs, strict=True)):
+        for i, (a, b) in enumerate(zip(expected, got, strict=True)):
+            if a != b:
+                logits = engine("logits", prompt + expected[:i])
+                if logits[a] - logits[b] > TIE:
+                    raise EngineError(f"its greedy ids are not ours: text {number} parts after {i} of {len(expected)}")
+                break
 
 
 def tell(text: str) -> None:
