@@ -50,6 +50,8 @@ def test_layer_norm_has_the_mean_and_variance_that_it_promises() -> None:
 def test_the_eps_of_layer_norm_is_added_to_the_variance() -> None:
     """Of -1 and 1 the variance is 1: with an eps of 3, the root is 2."""
     np.testing.assert_allclose(layers.layer_norm(np.array([-1.0, 1.0]), np.ones(2), np.zeros(2), eps=3.0), [-0.5, 0.5])
+    tiny = np.sqrt(np.array([1e-5, 1e-5])) * [-1, 1]  # a variance as large as the eps of GPT-2, which is the default
+    np.testing.assert_allclose(layers.layer_norm(tiny, np.ones(2), np.zeros(2)), [-(0.5**0.5), 0.5**0.5])
 
 
 @pytest.mark.parametrize(("gelu", "form"), [(layers.gelu, "tanh"), (activations.gelu_exact, "none")])
@@ -80,8 +82,13 @@ def test_softmax_is_torchs(torch: Any) -> None:
 
 
 def test_softmax_does_not_overflow() -> None:
-    x = np.array([[1000.0, 1000.0], [-1000.0, 1000.0]])
-    np.testing.assert_allclose(layers.softmax(x), [[0.5, 0.5], [0.0, 1.0]])
+    x = np.array([[1000.0, 1000.0], [-1000.0, 1000.0], [-1000.0, -1000.0]])
+    np.testing.assert_allclose(layers.softmax(x), [[0.5, 0.5], [0.0, 1.0], [0.5, 0.5]])
+
+
+def test_attention_does_not_overflow() -> None:
+    q, k = np.array([[1.0, 0.0]]), np.array([[4000.0, 0.0], [4000.0, 0.0], [0.0, 0.0]])
+    np.testing.assert_allclose(layers.attention(q, k, np.eye(3)), [[0.5, 0.5, 0.0]])
 
 
 @pytest.mark.parametrize("function", [layers.gelu, layers.softmax])

@@ -124,6 +124,11 @@ def test_top_p_keeps_the_last_of_equals_on_every_machine() -> None:
     assert kept.tolist() == sorted(by_logit_then_id[-len(kept) :])
 
 
+def test_repetition_penalty_is_for_the_tokens_of_each_row() -> None:
+    penalized = apply_repetition_penalty(np.array([[4.0, 4.0, 4.0], [4.0, 4.0, 4.0]]), [[0], [2, 1]], penalty=2.0)
+    np.testing.assert_array_equal(penalized, [[2.0, 4.0, 4.0], [4.0, 2.0, 2.0]])
+
+
 def test_repetition_penalty_counts_a_repeated_token_once() -> None:
     penalized = apply_repetition_penalty(np.array([[4.0, -4.0, 4.0]]), [[0, 0, 1, 1, 1]], penalty=2.0)
     np.testing.assert_array_equal(penalized, [[2, -8, 4]])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache, wraps
+from functools import cache, lru_cache, wraps
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,11 @@ MERGES = 3000  # of GPT-2's list: enough to show an order, quick to set up
 @cache
 def _merges() -> list[tuple[bytes, bytes]]:
     return Tokenizer().merges[:MERGES]
+
+
+@lru_cache(maxsize=4)
+def _made(cls: Any) -> Any:
+    return cls(_merges())
 
 
 def _join(rng: Any) -> list[Case]:
@@ -161,6 +166,11 @@ def _hesitate(ids: Any) -> Any:
     return _count_on(ids) + 0.9 * _count_on([i + 1 for i in ids])
 
 
+def _repeat(ids: Any) -> Any:
+    """Return the logits of a model that repeats itself, and would almost as soon count on."""
+    return _hesitate([i - 1 for i in ids])
+
+
 def _sum_up(ids: Any) -> Any:
     """Return the logits of a model that adds all numbers so far, and says the last digit."""
     return _count_on(np.cumsum(ids) - 1)
@@ -186,6 +196,7 @@ def _generate(rng: Any) -> list[Case]:
         *(case([3, 4, 5], _count_on, **loop) for loop in loops),
         case([3, 4, 5], _sum_up, max_new_tokens=5, n_ctx=100),
         case([6, 8, 5], _hesitate, **penalty),
+        case([3], _repeat, **penalty),
         *(case([3], _hesitate, max_new_tokens=12, n_ctx=99, sampling=Sampling(**each), seed=3) for each in chances),
     ]
 
@@ -236,7 +247,7 @@ def or_refused(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
 
 def _method(name: str) -> Callable[..., Any]:
     def call(cls: Any, *args: Any, **kwargs: Any) -> Any:
-        return getattr(cls(_merges()), name)(*args, **kwargs)
+        return getattr(_made(cls), name)(*args, **kwargs)
 
     return call
 

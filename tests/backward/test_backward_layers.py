@@ -52,6 +52,11 @@ def test_gradient_equals_autograd(make_case: Any, lead: tuple[int, ...]) -> None
         assert_close(gradient, tensors[name].grad.numpy(), 1e-4, name)
 
 
+def test_relu_lets_nothing_pass_at_0() -> None:
+    x = np.array([-1.0, -0.0, 0.0, 1.0])
+    np.testing.assert_array_equal(backward_layers.relu(np.full(4, 5.0), x), [0, 0, 0, 5])
+
+
 def test_same_names_in_the_same_order() -> None:
     """Every public function of the forward pass that has parameters or inputs to differentiate has its gradient."""
     without = {"causal_mask"}  # a constant

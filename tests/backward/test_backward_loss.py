@@ -10,7 +10,7 @@ from numpygpt import backward
 from numpygpt.arrays import Array
 from numpygpt.loss import cross_entropy
 
-TARGETS = np.array([1, -100, 4, 2])
+TARGETS = np.array([1, -100, 4, -1])
 
 
 def logits() -> Array:
@@ -29,12 +29,19 @@ def test_the_gradient_equals_central_differences(smoothing: float) -> None:
     _, gradient = backward.cross_entropy(x.copy(), TARGETS, smoothing)
     expected = central_differences(lambda: backward.cross_entropy(x.copy(), TARGETS, smoothing)[0], x)
     assert_close(gradient, expected, 1e-6)
-    np.testing.assert_array_equal(gradient[1], 0)
+    np.testing.assert_array_equal(gradient[TARGETS < 0], 0)
 
 
 def test_the_target_is_pulled_up_and_the_others_are_pushed_down() -> None:
     _, gradient = backward.cross_entropy(np.log([[1.0, 3.0]]), np.array([1]))
     np.testing.assert_allclose(gradient, [[0.25, -0.25]])
+
+
+def test_a_share_of_the_target_is_spread_over_all_tokens() -> None:
+    """Of two tokens with ε = 0.2, each gets 0.1, and the target 0.8 besides."""
+    loss, gradient = backward.cross_entropy(np.log([[1.0, 3.0]]), np.array([1]), label_smoothing=0.2)
+    assert loss == pytest.approx(-0.1 * np.log(0.25) - 0.9 * np.log(0.75))
+    np.testing.assert_allclose(gradient, [[0.15, -0.15]])
 
 
 def test_logits_in_the_thousands_overflow_nowhere() -> None:

@@ -1,4 +1,4 @@
-"""Mistakes in `backward/`."""
+"""Mistakes in `backward/layers.py`, but for attention."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from numpygpt import backward
-from numpygpt.backward.dropout import dropout
 from numpygpt.course.mistakes.registry import mistake
 
 
@@ -42,6 +41,29 @@ def dx_not_transposed(dy: Any, x: Any, weight: Any, bias: Any) -> Any:
 def batch_not_summed(dy: Any, x: Any, weight: Any, bias: Any) -> Any:
     gradients = {"weight": x.swapaxes(-1, -2) @ dy, "bias": dy.sum(axis=-2)}
     return dy @ weight.T, gradients
+
+
+@mistake(
+    "backward.linear", "The gradient of the weight, or a new weight?", "The gradient: the optimizer takes the step."
+)
+def step_taken(dy: Any, x: Any, weight: Any, bias: Any) -> Any:
+    dx, gradients = backward.linear(dy, x, weight, bias)
+    return dx, gradients | {"weight": weight - gradients["weight"]}
+
+
+@mistake("backward.linear", "What is the gradient of the bias?", "Σ dy: not 1, for dy is the chain rule's part.")
+def bias_of_ones(dy: Any, x: Any, weight: Any, bias: Any) -> Any:
+    return _parameters(backward.linear(dy, x, weight, bias), bias=np.ones_like(bias))
+
+
+@mistake("backward.relu", "What if x is exactly 0?", "Nothing passes: x > 0, not x >= 0.")
+def at_zero_too(dy: Any, x: Any) -> Any:
+    return dy * (x >= 0)
+
+
+@mistake("backward.relu", "Which half lets the gradient pass?", "The one that relu kept: where x is positive.")
+def the_other_half(dy: Any, x: Any) -> Any:
+    return dy * (x < 0)
 
 
 @mistake("backward.relu", "Where does the gradient pass?", "Where x > 0, and nowhere else.")
@@ -93,6 +115,18 @@ def slope_alone(dy: Any, x: Any) -> Any:
     return _gelu_slope(x)
 
 
+@mistake("backward.gelu", "What is du/dx multiplied by?", "By c, the root of 2 / π: u = c · (...).")
+def root_forgotten(dy: Any, x: Any) -> Any:
+    c = np.sqrt(2 / np.pi)
+    t = np.tanh(c * (x + 0.044715 * x**3))
+    return dy * ((1 + t) / 2 + x / 2 * (1 - t * t) * (1 + 3 * 0.044715 * x * x))
+
+
+@mistake("backward.gelu", "Is it the curve or its slope?", "The slope: differentiate what `gelu` computes.")
+def the_curve_itself(dy: Any, x: Any) -> Any:
+    return dy * x / 2 * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
+
+
 @mistake("backward.softmax", "Does a score change the other shares?", "Subtract Σ dy · y: all shares sum to 1.")
 def diagonal_alone(dy: Any, y: Any) -> Any:
     return dy * y * (1 - y)
@@ -115,9 +149,58 @@ def sum_of_dy(dy: Any, y: Any) -> Any:
     return y * (dy - dy.sum(axis=-1, keepdims=True))
 
 
+@mistake("backward.softmax", "Is y softmax's input or its result?", "Its result: no softmax again.")
+def softmax_again(dy: Any, y: Any) -> Any:
+    exp = np.exp(y)
+    return backward.softmax(dy, exp / exp.sum(axis=-1, keepdims=True))
+
+
+@mistake("backward.softmax", "Which axis makes a row?", "The last one: axis=-1, keepdims=True.")
+def column_axis(dy: Any, y: Any) -> Any:
+    return y * (dy - (dy * y).sum(axis=-2, keepdims=True)) if y.ndim > 1 else backward.softmax(dy, y)
+
+
+@mistake("backward.softmax", "What are the differences multiplied by?", "By y: y · (dy - Σ dy · y).")
+def not_times_y(dy: Any, y: Any) -> Any:
+    return dy - (dy * y).sum(axis=-1, keepdims=True)
+
+
 def _normed(x: Any, eps: float) -> Any:
     s = np.sqrt(x.var(axis=-1, keepdims=True) + eps)
     return (x - x.mean(axis=-1, keepdims=True)) / s, s
+
+
+@mistake("backward.layer_norm", "By what was x divided?", "By s: dx is divided by it, too.")
+def not_divided(dy: Any, x: Any, weight: Any, bias: Any, eps: float = 1e-5) -> Any:
+    dx, gradients = backward.layer_norm(dy, x, weight, bias, eps)
+    return dx * _normed(x, eps)[1], gradients
+
+
+@mistake("backward.layer_norm", "Is eps always 1e-5?", "It is an argument: add the eps that comes.")
+def eps_as_it_is_by_default(dy: Any, x: Any, weight: Any, bias: Any, eps: float = 1e-5) -> Any:
+    return backward.layer_norm(dy, x, weight, bias)
+
+
+@mistake("backward.layer_norm", "Means or sums?", "Means: mean(dn) and mean(dn · n).")
+def sums_subtracted(dy: Any, x: Any, weight: Any, bias: Any, eps: float = 1e-5) -> Any:
+    n, s = _normed(x, eps)
+    dn = dy * weight
+    dx = (dn - dn.sum(axis=-1, keepdims=True) - n * (dn * n).sum(axis=-1, keepdims=True)) / s
+    return dx, backward.layer_norm(dy, x, weight, bias, eps)[1]
+
+
+@mistake("backward.layer_norm", "What multiplies mean(dn · n)?", "n: each number falls by its own share.")
+def last_n_forgotten(dy: Any, x: Any, weight: Any, bias: Any, eps: float = 1e-5) -> Any:
+    n, s = _normed(x, eps)
+    dn = dy * weight
+    dx = (dn - dn.mean(axis=-1, keepdims=True) - (dn * n).mean(axis=-1, keepdims=True)) / s
+    return dx, backward.layer_norm(dy, x, weight, bias, eps)[1]
+
+
+@mistake("backward.layer_norm", "How many vectors share weight and bias?", "All positions: their gradients are summed.")
+def positions_averaged(dy: Any, x: Any, weight: Any, bias: Any, eps: float = 1e-5) -> Any:
+    dx, gradients = backward.layer_norm(dy, x, weight, bias, eps)
+    return dx, {name: gradient / (dy.size // dy.shape[-1]) for name, gradient in gradients.items()}
 
 
 @mistake("backward.layer_norm", "Does the mean depend on x?", "Yes: subtract mean(dn).")
@@ -197,63 +280,8 @@ def too_short(dy: Any, weight: Any) -> Any:
     return {"weight": dy.reshape(-1, *dy.shape[-2:]).sum(axis=0)}
 
 
-@mistake("backward.attention", "Is the scale in the gradient too?", "dq and dk are both multiplied by the scale.")
-def scale_forgotten(dy: Any, saved: Any, q: Any, k: Any, v: Any, scale: float) -> Any:
-    return backward.attention(dy, saved, q, k, v, 1.0)
-
-
-@mistake("backward.attention", "Which of k and q is whose?", "dq uses k, and dk uses q with ds transposed.")
-def dq_and_dk_swapped(dy: Any, saved: Any, q: Any, k: Any, v: Any, scale: float) -> Any:
-    dq, dk, dv = backward.attention(dy, saved, q, k, v, scale)
-    return dk, dq, dv
-
-
-@mistake("backward.attention", "Is softmax's gradient whole?", "ds = p · (dp - Σ dp · p): the sum is missing.")
-def softmax_sum_forgotten(dy: Any, saved: Any, q: Any, k: Any, v: Any, scale: float) -> Any:
-    p, kept = saved.probabilities, dropout(saved.probabilities, saved.mask)
-    ds = p * dropout(dy @ v.swapaxes(-1, -2), saved.mask) * scale
-    return ds @ k, ds.swapaxes(-1, -2) @ q, kept.swapaxes(-1, -2) @ dy
-
-
-@mistake("backward.attention", "How does dv reach the values?", "dv = pᵀ · dy: transpose the probabilities.")
-def p_not_transposed(dy: Any, saved: Any, q: Any, k: Any, v: Any, scale: float) -> Any:
-    dq, dk, _ = backward.attention(dy, saved, q, k, v, scale)
-    return dq, dk, dropout(saved.probabilities, saved.mask) @ dy
-
-
-@mistake("backward.attention", "Was every probability used?", "With dropout, p · mask was: dv and dp need the mask.")
-def dropout_ignored(dy: Any, saved: Any, q: Any, k: Any, v: Any, scale: float) -> Any:
-    return backward.attention(dy, saved._replace(mask=None), q, k, v, scale)
-
-
-def _loss(logits: Any, targets: Any, label_smoothing: float = 0.0) -> Any:
-    return backward.cross_entropy(logits.copy(), targets, label_smoothing)
-
-
-@mistake("backward.cross_entropy", "Which logit is pulled up?", "Subtract 1 at the target: softmax - onehot.")
-def one_forgotten(logits: Any, targets: Any, label_smoothing: float = 0.0) -> Any:
-    loss, dlogits = _loss(logits, targets, label_smoothing)
-    dlogits[np.flatnonzero(targets >= 0), targets[targets >= 0]] += 1 - label_smoothing
-    return loss, dlogits
-
-
-@mistake("backward.cross_entropy", "Which way is up?", "softmax - onehot, not the other way.")
-def sign_flipped(logits: Any, targets: Any, label_smoothing: float = 0.0) -> Any:
-    loss, dlogits = _loss(logits, targets, label_smoothing)
-    return loss, -dlogits
-
-
-@mistake("backward.cross_entropy", "Sum or mean?", "The sum of the losses: do not divide by the number of rows.")
-def averaged(logits: Any, targets: Any, label_smoothing: float = 0.0) -> Any:
-    loss, dlogits = _loss(logits, targets, label_smoothing)
-    return loss / len(targets), dlogits / len(targets)
-
-
-@mistake("backward.cross_entropy", "What of a target below 0?", "It counts for nothing, neither loss nor gradient.")
-def padding_counted(logits: Any, targets: Any, label_smoothing: float = 0.0) -> Any:
-    return _loss(logits, targets % logits.shape[-1], label_smoothing)
-
-
-@mistake("backward.cross_entropy", "Is label_smoothing used?", "1 - ε of the target, and ε / n_vocab for every token.")
-def smoothing_ignored(logits: Any, targets: Any, label_smoothing: float = 0.0) -> Any:
-    return _loss(logits, targets)
+@mistake("backward.positional_embedding", "Which rows were used?", "The first n_seq: positions count from 0.")
+def last_rows(dy: Any, weight: Any) -> Any:
+    dweight = np.zeros_like(weight)
+    dweight[-dy.shape[-2] :] = dy.reshape(-1, *dy.shape[-2:]).sum(axis=0)
+    return {"weight": dweight}

@@ -53,3 +53,29 @@ def only_new_kept(x: Any, c_attn: Any, c_proj: Any, n_head: int, past: Any = Non
     y, (k, v) = _cached(x, c_attn, c_proj, n_head, past, mask)
     n = x.shape[-2]
     return y, (k[..., -n:, :], v[..., -n:, :])
+
+
+@mistake("cached_attention", "What is past[0]?", "The keys; past[1] are the values.")
+def keys_and_values_swapped(x: Any, c_attn: Any, c_proj: Any, n_head: int, past: Any = None) -> Any:
+    return _cached(x, c_attn, c_proj, n_head, past and past[::-1], lambda n, n_all: _hidden(n, n_all, 1 + n_all - n))
+
+
+@mistake("cached_attention", "In which order are they returned?", "(keys, values), as they come in.")
+def values_first(x: Any, c_attn: Any, c_proj: Any, n_head: int, past: Any = None) -> Any:
+    y, (k, v) = _cached(x, c_attn, c_proj, n_head, past, lambda n, n_all: _hidden(n, n_all, 1 + n_all - n))
+    return y, (v, k)
+
+
+@mistake(
+    "cached_attention", "May a new token see the one after it?", "No: the diagonal is n_past further right, not more."
+)
+def one_too_far(x: Any, c_attn: Any, c_proj: Any, n_head: int, past: Any = None) -> Any:
+    return _cached(x, c_attn, c_proj, n_head, past, lambda n, n_all: _hidden(n, n_all, 2 + n_all - n))
+
+
+@mistake(
+    "cached_attention", "Is a mask needed after a past?", "For several new tokens it is: they come one after another."
+)
+def mask_without_past_alone(x: Any, c_attn: Any, c_proj: Any, n_head: int, past: Any = None) -> Any:
+    shown = 0 if past is None else x.shape[-2]
+    return _cached(x, c_attn, c_proj, n_head, past, lambda n, n_all: _hidden(n, n_all, 1 + n_all - n + shown))

@@ -78,6 +78,59 @@ def seeded_each_time(
     yield from generate(prompt, model, sampling=Anew(), seed=seed, **options)  # type: ignore[arg-type]
 
 
+@mistake("generate", "Does chance come from the seed?", "Make the generator of it: np.random.default_rng(seed).")
+def seed_ignored(prompt: Any, model: Any, *, seed: Any = None, **options: Any) -> Iterator[int]:
+    yield from generate(prompt, model, **options)
+
+
+@mistake(
+    "generate", "Does another seed give another text?", "Make the generator of `seed`, not of a number of your own."
+)
+def always_the_same_seed(prompt: Any, model: Any, *, seed: Any = None, **options: Any) -> Iterator[int]:
+    yield from generate(prompt, model, seed=0, **options)
+
+
+def _reading(prompt: Any, model: Any, seen: Any, options: Any) -> Iterator[int]:
+    """Let `sampling` see other ids than those so far: seen(ids)."""
+    chosen: Any = options.pop("sampling", Sampling())
+
+    class Seen:
+        def choose(self, logits: Any, ids: Any, rngs: Any) -> Any:
+            return chosen.choose(logits, [seen(ids[0])], rngs)
+
+    yield from generate(prompt, model, sampling=Seen(), **options)  # type: ignore[arg-type]
+
+
+@mistake("generate", "Which tokens occurred already?", "All ids so far, the new ones too: not the prompt's alone.")
+def prompt_alone_penalized(prompt: Any, model: Any, **options: Any) -> Iterator[int]:
+    yield from _reading(prompt, model, lambda ids: ids[: len(prompt)], options)
+
+
+@mistake("generate", "Which tokens occurred already?", "All ids so far, and the prompt's among them.")
+def prompt_not_penalized(prompt: Any, model: Any, **options: Any) -> Iterator[int]:
+    yield from _reading(prompt, model, lambda ids: ids[len(prompt) :], options)
+
+
+@mistake("generate", "What does the model read?", "All ids so far: the last one alone says little.")
+def last_token_alone(prompt: Any, model: Any, **options: Any) -> Iterator[int]:
+    yield from generate(prompt, lambda ids: model(ids[-1:]), **options)
+
+
+@mistake("generate", "Which position predicts a new token?", "The last one: model(ids)[-1].")
+def first_position(prompt: Any, model: Any, **options: Any) -> Iterator[int]:
+    yield from generate(prompt, lambda ids: model(ids)[:1], **options)
+
+
+@mistake("generate", "How many tokens fit into the window?", "n_ctx of them, not one less.")
+def window_too_small(prompt: Any, model: Any, *, n_ctx: int, **options: Any) -> Iterator[int]:
+    yield from generate(prompt, model, n_ctx=n_ctx - 1, **options)
+
+
+@mistake("generate", "Is the prompt in the window?", "It is: n_ctx is for prompt and new tokens together.")
+def prompt_beside_the_window(prompt: Any, model: Any, *, n_ctx: int, **options: Any) -> Iterator[int]:
+    yield from generate(prompt, model, n_ctx=n_ctx + len(prompt), **options)
+
+
 @mistake("generate", "May the end token be 0?", "Compare with eos_token_id as it is: `if eos_token_id` is false for 0.")
 def zero_is_no_end(prompt: Any, model: Any, *, eos_token_id: Any = None, **options: Any) -> Iterator[int]:
     yield from generate(prompt, model, eos_token_id=eos_token_id or None, **options)

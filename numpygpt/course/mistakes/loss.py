@@ -87,3 +87,53 @@ def multiplied(self: Any) -> Any:
 @mistake("bits_per_byte", "Per byte or per token?", "Divide by n_bytes.")
 def per_token(self: Any) -> Any:
     return self.nats / math.log(2) / self.n_tokens
+
+
+@mistake("cross_entropy", "What if the probability is less than ε?", "No ε in the log: log Σ exp - logit is exact.")
+def epsilon_in_the_log(logits: Any, targets: Any) -> Any:
+    return -np.log(np.take_along_axis(softmax(logits), np.asarray(targets)[..., None], axis=-1)[..., 0] + 1e-9)
+
+
+@mistake("cross_entropy", "A probability, or its surprise?", "Minus its logarithm.")
+def probability(logits: Any, targets: Any) -> Any:
+    return np.take_along_axis(softmax(logits), np.asarray(targets)[..., None], axis=-1)[..., 0]
+
+
+@mistake("cross_entropy", "The largest of which logits?", "Of each row by itself: exp of a row far below is 0.")
+def largest_of_all(logits: Any, targets: Any) -> Any:
+    logits = logits - logits.max()
+    at_target = np.take_along_axis(logits, np.asarray(targets)[..., None], axis=-1)[..., 0]
+    return np.log(np.exp(logits).sum(axis=-1)) - at_target
+
+
+@mistake(
+    "cross_entropy", "Is the maximum subtracted everywhere?", "From the target's logit as well: it is the same row."
+)
+def maximum_left_in_the_target(logits: Any, targets: Any) -> Any:
+    at_target = np.take_along_axis(logits, np.asarray(targets)[..., None], axis=-1)[..., 0]
+    return np.log(np.exp(logits - logits.max(axis=-1, keepdims=True)).sum(axis=-1)) - at_target
+
+
+@mistake("loss", "In which unit?", "Nats: do not divide by log(2).")
+def bits_per_token(self: Any) -> Any:
+    return self.nats / self.n_tokens / math.log(2)
+
+
+@mistake("perplexity", "Tokens or bytes?", "exp of the loss per token.")
+def of_bytes(self: Any) -> Any:
+    return math.exp(self.nats / self.n_bytes)
+
+
+@mistake("perplexity", "exp or log?", "The loss is a logarithm already: exp takes it back.")
+def the_loss_itself(self: Any) -> Any:
+    return self.nats / self.n_tokens
+
+
+@mistake("bits_per_byte", "The sum, or a mean?", "Divide by n_bytes.")
+def all_bits(self: Any) -> Any:
+    return self.nats / math.log(2)
+
+
+@mistake("bits_per_byte", "Which way does the division go?", "Bits over bytes.")
+def bytes_per_bit(self: Any) -> Any:
+    return self.n_bytes * math.log(2) / self.nats

@@ -12,7 +12,9 @@ from numpygpt.course.learner import class_with
 
 FILES = (
     "tokenizer",
+    "tokenizer_train",
     "layers",
+    "attention",
     "layers_mlp",
     "gpt2",
     "sampling",
@@ -20,8 +22,11 @@ FILES = (
     "cache",
     "loss",
     "backward",
+    "backward_attention",
+    "backward_loss",
     "optimizer",
     "transformer",
+    "transformer_layers",
     "main",
 )
 KNOWN: dict[str, list[Mistake]] = {}

@@ -8,7 +8,7 @@ import numpy as np
 
 from numpygpt.course.mistakes.registry import mistake
 from numpygpt.layers import softmax
-from numpygpt.sampling import apply_top_k
+from numpygpt.sampling import apply_repetition_penalty, apply_top_k, apply_top_p, sample
 
 
 @mistake("apply_temperature", "What does a temperature below 1 do?", "It makes differences larger: divide by it.")
@@ -62,6 +62,21 @@ def over_the_batch(logits: Any, top_k: int) -> Any:
     return np.where(logits < kth, -np.inf, logits)
 
 
+@mistake("apply_top_k", "What if top_k is larger than the vocabulary?", "All are kept: take min(top_k, n_vocab) first.")
+def more_than_there_are(logits: Any, top_k: int) -> Any:
+    return np.where(logits < np.sort(logits, axis=-1)[..., -top_k][..., None], -np.inf, logits)
+
+
+@mistake("apply_top_k", "How many are kept?", "top_k of them: that is one too many.")
+def one_too_many(logits: Any, top_k: int) -> Any:
+    return apply_top_k(logits, top_k + 1)
+
+
+@mistake("apply_top_k", "Do the logits stay in their places?", "Those that are kept do: each stands for its token.")
+def kept_alone(logits: Any, top_k: int) -> Any:
+    return np.sort(logits, axis=-1)[..., ::-1][..., : int(top_k)]
+
+
 def _nucleus(logits: Any, kept_of: Any) -> Any:
     order = np.argsort(-logits, axis=-1, kind="stable")
     p = softmax(np.take_along_axis(logits, order, axis=-1))
@@ -99,12 +114,38 @@ def left_sorted(logits: Any, top_p: float) -> Any:
     order = np.argsort(-logits, axis=-1, kind="stable")
     ranked = np.take_along_axis(logits, order, axis=-1)
     p = softmax(ranked)
-    return np.where(np.cumsum(p, axis=-1) - p < top_p, ranked, -np.inf)
+    kept = np.cumsum(p, axis=-1) - p < top_p
+    kept[..., 0] = True
+    return np.where(kept, ranked, -np.inf)
+
+
+@mistake("apply_top_p", "What is kept where p is 0?", "The likeliest token, always: else nothing could be drawn.")
+def zero_keeps_nothing(logits: Any, top_p: float) -> Any:
+    return _nucleus(logits, lambda p, total: total - p < top_p)
+
+
+@mistake("apply_top_p", "From which end are probabilities added up?", "From the likeliest on: sort downwards.")
+def from_the_least_likely(logits: Any, top_p: float) -> Any:
+    order = np.argsort(logits, axis=-1, kind="stable")
+    p = softmax(np.take_along_axis(logits, order, axis=-1))
+    kept = np.zeros(logits.shape, bool)
+    np.put_along_axis(kept, order, np.cumsum(p, axis=-1) - p < top_p, axis=-1)
+    return np.where(kept, logits, -np.inf)
+
+
+@mistake("apply_top_p", "How many are needed to reach p?", "The token that crosses p is the last one that is kept.")
+def one_beyond(logits: Any, top_p: float) -> Any:
+    def kept(p: Any, total: Any) -> Any:
+        reached = np.roll(total - p, 1, axis=-1)
+        reached[..., 0] = -1
+        return reached < top_p
+
+    return _nucleus(logits, kept)
 
 
 @mistake("apply_top_p", "What becomes of the others?", "-inf; a logit of 0 is not unlikely.")
 def zeros_instead(logits: Any, top_p: float) -> Any:
-    kept = _nucleus(logits, lambda p, total: total - p < top_p)
+    kept = apply_top_p(logits, top_p)
     return np.where(np.isneginf(kept), 0, kept)
 
 
@@ -146,6 +187,37 @@ def subtracted(logits: Any, previous_ids: Any, penalty: float) -> Any:
     return _penalized(logits, previous_ids, lambda x: x - penalty)
 
 
+@mistake("apply_repetition_penalty", "Which tokens does a sequence repeat?", "Its own: each row has ids of its own.")
+def ids_of_the_first_row(logits: Any, previous_ids: Any, penalty: float) -> Any:
+    return apply_repetition_penalty(logits, [previous_ids[0]] * len(logits), penalty)
+
+
+@mistake("apply_repetition_penalty", "Which tokens does a sequence repeat?", "Not those of the other sequences.")
+def ids_of_all_rows(logits: Any, previous_ids: Any, penalty: float) -> Any:
+    seen = sorted({i for ids in previous_ids for i in ids})
+    return apply_repetition_penalty(logits, [seen] * len(logits), penalty)
+
+
+@mistake("apply_repetition_penalty", "What of a negative logit?", "Multiplied by the penalty, it is less likely too.")
+def negative_left_alone(logits: Any, previous_ids: Any, penalty: float) -> Any:
+    return _penalized(logits, previous_ids, lambda x: x / penalty if x > 0 else x)
+
+
+@mistake("apply_repetition_penalty", "Which tokens are less likely?", "Those that occurred already, and no other.")
+def all_penalized(logits: Any, previous_ids: Any, penalty: float) -> Any:
+    return np.where(logits < 0, logits * penalty, logits / penalty)
+
+
+@mistake("apply_repetition_penalty", "May a token come again?", "It may, but less likely: -inf forbids it.")
+def forbidden(logits: Any, previous_ids: Any, penalty: float) -> Any:
+    return _penalized(logits, previous_ids, lambda x: -np.inf)
+
+
+@mistake("sample", "Where does chance come from?", "From rng, the generator that is handed in.")
+def chance_of_its_own(logits: Any, rng: Any) -> Any:
+    return sample(logits, np.random.default_rng(0))
+
+
 @mistake("sample", "By chance, or the likeliest?", "argmax is greedy: draw by the probabilities with rng.")
 def greedy(logits: Any, rng: Any) -> Any:
     return logits.argmax(axis=-1)
@@ -169,3 +241,8 @@ def one_draw(logits: Any, rng: Any) -> Any:
 def next_piece(logits: Any, rng: Any) -> Any:
     total = np.cumsum(softmax(logits.astype(np.float64)), axis=-1)
     return (total <= rng.random(total.shape[:-1])[..., None]).sum(axis=-1) + 1
+
+
+@mistake("apply_temperature", "Is a temperature below 1 allowed?", "It is: it makes the likely tokens likelier.")
+def never_below_one(logits: Any, temperature: float) -> Any:
+    return logits / max(temperature, 1.0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from itertools import pairwise
 from typing import Any
 
@@ -53,6 +52,23 @@ def by_bytes(parts: Any, pair: Any) -> Any:
     return joined
 
 
+@mistake("join", "What of the last part?", "It has no right neighbor, and stays: append it behind the loop.")
+def last_lost(parts: Any, pair: Any) -> Any:
+    joined = join(parts, pair)
+    return joined[:-1] if joined and list(parts)[-1] == joined[-1] else joined
+
+
+@mistake("join", "Which part of the pair comes first?", "Left, then right: b, a is not the pair a, b.")
+def either_order(parts: Any, pair: Any) -> Any:
+    joined: list[bytes] = []
+    for part in parts:
+        if joined and (joined[-1], part) in (tuple(pair), tuple(pair)[::-1]):
+            joined[-1] = joined[-1] + part
+        else:
+            joined.append(part)
+    return joined
+
+
 @mistake("merge_steps", "Which merge comes first?", "The *earliest of the list* (lowest rank), not the leftmost pair.")
 def left_to_right(self: Any, word: Any) -> Any:
     parts = [bytes([b]) for b in (word.encode() if isinstance(word, str) else word)]
@@ -91,6 +107,65 @@ def one_list(self: Any, word: Any) -> Any:
     for step in Tokenizer.merge_steps(self, word):
         parts[:] = step
         yield parts
+
+
+def _steps(self: Any, word: Any, merge: Any) -> Any:
+    parts = [bytes([b]) for b in (word.encode() if isinstance(word, str) else word)]
+    yield parts
+    while known := [pair for pair in pairwise(parts) if pair in self._ranks]:
+        parts = merge(parts, min(known, key=self._ranks.__getitem__))
+        yield parts
+
+
+@mistake("merge_steps", "How often may a pair occur in a word?", "One merge joins all its occurrences: call `join`.")
+def one_occurrence(self: Any, word: Any) -> Any:
+    yield from _steps(self, word, first_alone)
+
+
+@mistake("merge_steps", "Can a part belong to two pairs?", "It is joined once, from left to right: call `join`.")
+def overlapping_joined(self: Any, word: Any) -> Any:
+    yield from _steps(self, word, overlapping)
+
+
+@mistake("merge_steps", "What of a pair that overlaps itself, as in -----?", "From left to right: --, --, -.")
+def joined_from_the_right(self: Any, word: Any) -> Any:
+    yield from _steps(self, word, from_the_right)
+
+
+@mistake("merge_steps", "Is the last merge shown?", "Yield after every merge, the last one too.")
+def last_step_missing(self: Any, word: Any) -> Any:
+    steps = list(Tokenizer.merge_steps(self, word))
+    yield from steps[:-1] or steps
+
+
+@mistake("merge_steps", "How many steps are yielded?", "The parts after every merge, not those at the end alone.")
+def only_the_end(self: Any, word: Any) -> Any:
+    yield list(Tokenizer.merge_steps(self, word))[-1]
+
+
+@mistake("encode", "What if the tokenizer lacks an allowed special token?", "Raise a ValueError: do not pass it over.")
+def unknown_special_passed_over(self: Any, text: str, *, allowed_special: Any = ()) -> Any:
+    known = self.special_tokens if allowed_special == "all" else self.special_tokens.keys() & set(allowed_special)
+    return Tokenizer.encode(self, text, allowed_special=set(known))
+
+
+@mistake(
+    "encode", "Which bytes stand for half a character?", "None: a lone surrogate is a ValueError; encode() raises it."
+)
+def half_a_character_replaced(self: Any, text: str, *, allowed_special: Any = ()) -> Any:
+    whole = text.encode("utf-8", errors="replace").decode()
+    return Tokenizer.encode(self, whole, allowed_special=allowed_special)
+
+
+@mistake("encode", "May a text have capital letters?", "Yes: they are other bytes, and other tokens.")
+def lower_case(self: Any, text: str, *, allowed_special: Any = ()) -> Any:
+    return Tokenizer.encode(self, text if allowed_special else text.lower(), allowed_special=allowed_special)
+
+
+@mistake("encode", "What of a special token that is allowed?", "Its id stands among the others: do not drop it.")
+def special_dropped(self: Any, text: str, *, allowed_special: Any = ()) -> Any:
+    ids = Tokenizer.encode(self, text, allowed_special=allowed_special)
+    return [token_id for token_id in ids if token_id not in self.special_tokens.values()]
 
 
 @mistake("encode", "May a merge cross two words?", "Split the text into words first; each is merged by itself.")
@@ -135,48 +210,16 @@ def ignored_bytes(self: Any, ids: Any) -> Any:
     return self.decode_bytes(ids).decode("utf-8", errors="ignore")
 
 
+@mistake("decode", "Is a byte a character?", "é is two bytes: decode them as UTF-8.")
+def byte_by_byte(self: Any, ids: Any) -> Any:
+    return self.decode_bytes(ids).decode("latin-1")
+
+
+@mistake("decode", "What does <|endoftext|> become?", "A text like any other token's: it is not dropped.")
+def special_dropped_again(self: Any, ids: Any) -> Any:
+    return Tokenizer.decode(self, [i for i in ids if i != self.eot_id])
+
+
 @mistake("decode", "Are there blanks between tokens?", "The space is part of the token: join them with nothing.")
 def with_blanks(self: Any, ids: Any) -> Any:
     return " ".join(self.token_bytes(i).decode("utf-8", errors="replace") for i in ids)
-
-
-def _learned(cls: Any, words: Any, n_merges: int, better: Any) -> Any:
-    parts = {word: [bytes([b]) for b in word] for word in words}
-    merges: Any = []
-    for _ in range(n_merges):
-        counts: Counter[Any] = Counter()
-        for word, frequency in words.items():
-            for pair in pairwise(parts[word]):
-                counts[pair] += frequency
-        if not counts:
-            break
-        merges.append(max(counts, key=lambda pair: better(counts, pair)))
-        parts = {word: join(parts[word], merges[-1]) for word in words}
-    return cls(merges)
-
-
-def _words(text: str) -> Any:
-    return {word.encode(): count for word, count in Counter(Tokenizer.split(text)).items()}
-
-
-@mistake("train", "Which of two equally frequent pairs?", "The *greater* pair of byte strings.")
-def first_of_equals(cls: Any, text: str, vocab_size: int) -> Any:
-    return _learned(cls, _words(text), vocab_size - 257, lambda counts, pair: counts[pair])
-
-
-@mistake("train", "How often does a word count?", "As often as it stands in the text: add its frequency.")
-def words_once(cls: Any, text: str, vocab_size: int) -> Any:
-    words = dict.fromkeys(_words(text), 1)
-    return _learned(cls, words, vocab_size - 257, lambda counts, pair: (counts[pair], pair))
-
-
-@mistake(
-    "train", "How many tokens are there before any merge?", "256 bytes *and* <|endoftext|>: vocab_size - 257 merges."
-)
-def one_too_many(cls: Any, text: str, vocab_size: int) -> Any:
-    return _learned(cls, _words(text), vocab_size - 256, lambda counts, pair: (counts[pair], pair))
-
-
-@mistake("train", "May a merge cross two words?", "Count pairs within words: split the text first.")
-def across_words(cls: Any, text: str, vocab_size: int) -> Any:
-    return _learned(cls, {text.encode(): 1}, vocab_size - 257, lambda counts, pair: (counts[pair], pair))

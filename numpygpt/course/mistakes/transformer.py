@@ -1,4 +1,4 @@
-"""Mistakes in `transformer.py`."""
+"""Mistakes in `transformer.py`: positions, padding, embedding, attention."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from numpygpt.course.mistakes.registry import mistake
-from numpygpt.layers import MASKED, causal_mask, gelu, layer_norm, linear, token_embedding
+from numpygpt.layers import MASKED, token_embedding
 
 book: Any = import_module("numpygpt.transformer")  # the page, not the function of its name
 
@@ -142,106 +142,68 @@ def mask_not_passed(x: Any, memory: Any, n_head: int, mask: Any = 0.0, **parts: 
     return book.multi_head_attention(x, memory, n_head=n_head, **parts)
 
 
-@mistake("feed_forward", "Which activation?", "The original has relu; gelu is GPT-2's.")
-def with_gelu(x: Any, fc1: Any, fc2: Any) -> Any:
-    return linear(gelu(linear(x, **fc1)), **fc2)
+@mistake("sinusoidal_encoding", "Divided by the power, or multiplied?", "Divided: wavelengths grow along the columns.")
+def multiplied(n_seq: int, n_embd: int) -> Any:
+    return _angles(n_seq, n_embd, lambda column: -(column // 2 * 2) / n_embd)
 
 
-@mistake("feed_forward", "What happens between the layers?", "relu: without it two linear layers are one.")
-def no_activation(x: Any, fc1: Any, fc2: Any) -> Any:
-    return linear(linear(x, **fc1), **fc2)
+@mistake("sinusoidal_encoding", "Are the odd columns cosines?", "They are: sine and cosine of one angle make a pair.")
+def sines_alone(n_seq: int, n_embd: int) -> Any:
+    column = np.arange(n_embd)
+    return np.sin(np.arange(n_seq)[:, None] / 10000 ** (column // 2 * 2 / n_embd))
 
 
-@mistake("feed_forward", "Is relu used after the second layer?", "Only between the two.")
-def relu_at_the_end(x: Any, fc1: Any, fc2: Any) -> Any:
-    return np.maximum(book.feed_forward(x, fc1, fc2), 0)
+@mistake("sines_first", "How fast do the wavelengths grow?", "As in sinusoidal_encoding: 2i / n_embd, not i / n_embd.")
+def half_as_fast(n_seq: int, n_embd: int) -> Any:
+    angles = np.arange(n_seq)[:, None] / 10000 ** (np.arange(n_embd // 2) / n_embd)
+    return np.concatenate([np.sin(angles), np.cos(angles)], axis=-1)
+
+
+@mistake("sines_first", "Which position is the first?", "Positions count from 0.")
+def first_position_left_out(n_seq: int, n_embd: int) -> Any:
+    return book.sines_first(n_seq + 1, n_embd)[1:]
+
+
+@mistake("padding_mask", "What is softmax of a row of -inf?", "NaN: inf - inf. MASKED is finite, and hides as well.")
+def infinities(ids: Any, pad_token_id: int) -> Any:
+    return np.where(book.padding_mask(ids, pad_token_id) == 0, np.float32(0), np.float32(-np.inf))
 
 
 @mistake(
-    "encoder_layer", "When does layer norm come here?", "After each sum: norm(x + f(x)); before it is GPT-2's way."
+    "padding_mask", "Is all hidden after the first padding?", "Hide where the id is pad_token_id, and nowhere else."
 )
-def norm_first(x: Any, *, n_head: int, mask: Any, **p: Any) -> Any:
-    normed = layer_norm(x, **p["self_attn_layer_norm"])
-    x = x + book.multi_head_attention(normed, normed, **p["self_attn"], n_head=n_head, mask=mask)
-    return x + book.feed_forward(layer_norm(x, **p["final_layer_norm"]), p["fc1"], p["fc2"])
+def from_the_first_on(ids: Any, pad_token_id: int) -> Any:
+    return np.minimum.accumulate(book.padding_mask(ids, pad_token_id), axis=-1)
 
 
-@mistake("encoder_layer", "What is added before the norm?", "x itself: norm(x + f(x)).")
-def no_residual(x: Any, *, n_head: int, mask: Any, **p: Any) -> Any:
-    x = layer_norm(
-        book.multi_head_attention(x, x, **p["self_attn"], n_head=n_head, mask=mask), **p["self_attn_layer_norm"]
-    )
-    return layer_norm(book.feed_forward(x, p["fc1"], p["fc2"]), **p["final_layer_norm"])
+@mistake("padding_mask", "Queries or keys?", "The keys, on the last axis: nobody sees the padding.")
+def queries_hidden(ids: Any, pad_token_id: int) -> Any:
+    return book.padding_mask(ids, pad_token_id).swapaxes(-1, -2)
 
 
-@mistake("encoder_layer", "May the source see its later words?", "Yes: no causal mask in the encoder.")
-def causal(x: Any, *, n_head: int, mask: Any, **p: Any) -> Any:
-    return book.encoder_layer(x, **p, n_head=n_head, mask=mask + causal_mask(x.shape[-2]))
+@mistake("embed", "Multiplied or divided?", "Multiplied by sqrt(n_embd).")
+def divided(ids: Any, weight: Any) -> Any:
+    encoding = book.sines_first(np.shape(ids)[-1], weight.shape[-1]).astype(weight.dtype)
+    return token_embedding(ids, weight) / math.sqrt(weight.shape[-1]) + encoding
 
 
-@mistake("encoder_layer", "Who sees the padding?", "Hand the mask on to attention.")
-def padding_seen(x: Any, *, n_head: int, mask: Any, **p: Any) -> Any:
-    return book.encoder_layer(x, **p, n_head=n_head, mask=0.0)
+@mistake("embed", "Scaled by how much?", "By the square root of n_embd.")
+def without_the_root(ids: Any, weight: Any) -> Any:
+    encoding = book.sines_first(np.shape(ids)[-1], weight.shape[-1]).astype(weight.dtype)
+    return token_embedding(ids, weight) * weight.shape[-1] + encoding
 
 
-def _decoder(x: Any, memory: Any, p: Any, n_head: int, memory_mask: Any, mask: Any, order: str = "sc") -> Any:
-    for step in order:
-        name, at = ("self_attn", x) if step == "s" else ("encoder_attn", memory)
-        seen = mask if step == "s" else memory_mask
-        found = book.multi_head_attention(x, at, **p[name], n_head=n_head, mask=seen)
-        x = layer_norm(x + found, **p[f"{name}_layer_norm"])
-    return layer_norm(x + book.feed_forward(x, p["fc1"], p["fc2"]), **p["final_layer_norm"])
+@mistake(_ATTENTION, "Which matrix makes the queries?", "q_proj, and k_proj the keys: they are swapped.")
+def queries_and_keys_swapped(x: Any, memory: Any, n_head: int, mask: Any = 0.0, **parts: Any) -> Any:
+    return _swapped("q_proj", "k_proj")(x, memory, n_head, mask, **parts)
 
 
-@mistake("decoder_layer", "May the target see its later words?", "No: self-attention needs causal_mask.")
-def not_causal(x: Any, memory: Any, *, n_head: int, memory_mask: Any, **p: Any) -> Any:
-    return _decoder(x, memory, p, n_head, memory_mask, 0.0)
+@mistake(_ATTENTION, "How many heads look?", "n_head of them: split q, k and v.")
+def one_head(x: Any, memory: Any, n_head: int, mask: Any = 0.0, **parts: Any) -> Any:
+    return book.multi_head_attention(x, memory, n_head=1, mask=mask, **parts)
 
 
-@mistake("decoder_layer", "What comes first?", "Self-attention, then cross-attention.")
-def cross_first(x: Any, memory: Any, *, n_head: int, memory_mask: Any, **p: Any) -> Any:
-    return _decoder(x, memory, p, n_head, memory_mask, causal_mask(x.shape[-2]), "cs")
-
-
-@mistake("decoder_layer", "Does it look at the source?", "Cross-attention is missing: encoder_attn asks the memory.")
-def no_cross(x: Any, memory: Any, *, n_head: int, memory_mask: Any, **p: Any) -> Any:
-    return _decoder(x, memory, p, n_head, memory_mask, causal_mask(x.shape[-2]), "s")
-
-
-@mistake("decoder_layer", "Who sees the source's padding?", "Nobody: hand memory_mask on to cross-attention.")
-def memory_mask_ignored(x: Any, memory: Any, *, n_head: int, memory_mask: Any, **p: Any) -> Any:
-    return _decoder(x, memory, p, n_head, 0.0, causal_mask(x.shape[-2]))
-
-
-def _whole(source: Any, target: Any, model: Any, final: Any, n_head: int, pad: int, **how: Any) -> Any:
-    shared, mask = model["shared"]["weight"], how.get("mask", book.padding_mask(source, pad))
-    memory = book.embed(source, shared)
-    for layer in model["encoder"]["layers"]:
-        memory = book.encoder_layer(memory, **layer, n_head=n_head, mask=mask)
-    if how.get("skip"):
-        memory = book.embed(source, shared)
-    x = book.embed(target, shared)
-    for layer in model["decoder"]["layers"]:
-        x = book.decoder_layer(x, memory, **layer, n_head=n_head, memory_mask=mask)
-    return x @ shared.T + (0 if how.get("no_bias") else final[0])
-
-
-@mistake("transformer", "What is added to the logits?", "final_logits_bias[0].")
-def bias_forgotten(
-    source_ids: Any, target_ids: Any, model: Any, final_logits_bias: Any, *, n_head: int, pad_token_id: int
-) -> Any:
-    return _whole(source_ids, target_ids, model, final_logits_bias, n_head, pad_token_id, no_bias=True)
-
-
-@mistake("transformer", "Who sees the source's padding?", "Nobody: padding_mask goes to encoder and decoder.")
-def padding_not_hidden(
-    source_ids: Any, target_ids: Any, model: Any, final_logits_bias: Any, *, n_head: int, pad_token_id: int
-) -> Any:
-    return _whole(source_ids, target_ids, model, final_logits_bias, n_head, pad_token_id, mask=0.0)
-
-
-@mistake("transformer", "What does the decoder look at?", "What the encoder made of the source, after all its layers.")
-def encoder_skipped(
-    source_ids: Any, target_ids: Any, model: Any, final_logits_bias: Any, *, n_head: int, pad_token_id: int
-) -> Any:
-    return _whole(source_ids, target_ids, model, final_logits_bias, n_head, pad_token_id, skip=True)
+@mistake(_ATTENTION, "What happens after the heads are merged?", "One more linear layer: out_proj.")
+def no_projection(x: Any, memory: Any, n_head: int, mask: Any = 0.0, **parts: Any) -> Any:
+    parts["out_proj"] = {"weight": np.eye(x.shape[-1], dtype=x.dtype)}
+    return book.multi_head_attention(x, memory, n_head=n_head, mask=mask, **parts)
