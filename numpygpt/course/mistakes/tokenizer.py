@@ -159,7 +159,7 @@ def half_a_character_replaced(self: Any, text: str, *, allowed_special: Any = ()
 
 @mistake("encode", "May a text have capital letters?", "Yes: they are other bytes, and other tokens.")
 def lower_case(self: Any, text: str, *, allowed_special: Any = ()) -> Any:
-    return Tokenizer.encode(self, text if allowed_special else text.lower(), allowed_special=allowed_special)
+    return Tokenizer.encode(self, text.lower(), allowed_special=allowed_special)
 
 
 @mistake("encode", "What of a special token that is allowed?", "Its id stands among the others: do not drop it.")
