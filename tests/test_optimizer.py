@@ -32,6 +32,13 @@ def test_six_committed_steps_of_pytorch() -> None:
             np.testing.assert_allclose(w, stored[f"after/{step}/{name}"], rtol=0, atol=1e-6, err_msg=f"{step} {name}")
 
 
+def test_the_step_is_the_callers() -> None:
+    """At step 1, t is 2, whether or not there was a step 0: 1 - 0.9² = 0.19, and 1 - 0.95² = 0.0975."""
+    tensors = {"bias": np.zeros(1)}
+    AdamW(tensors).update(tensors, {"bias": np.ones(1)}, step=1, lr=1.0)
+    np.testing.assert_allclose(tensors["bias"], -(0.1 / 0.19) / math.sqrt(0.05 / 0.0975))
+
+
 def test_gradients_are_scaled_to_the_limit_and_left_alone_below_it() -> None:
     gradients = {"weight": np.full((2, 2), 3.0), "bias": np.array([-8.0])}
     assert global_norm(gradients) == 10.0

@@ -10,7 +10,7 @@ from numpygpt.course.weights import read_weights
 from numpygpt.tokenizer import Tokenizer
 
 
-@pytest.mark.parametrize(("prompt", "n"), [("Once upon a time", 7), ("The cat", 3)])
+@pytest.mark.parametrize(("prompt", "n"), [("Once upon a time", 7), ("The cat", 3), ("They lived happily ever", 9)])
 def test_the_text_is_the_packages(stories: GPT2, prompt: str, n: int) -> None:
     assert complete(prompt, *read_weights(), max_new_tokens=n) == stories.generate(prompt, n)
 
