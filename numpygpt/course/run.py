@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from numpygpt.course.result import ENDLESS, FAILED, STOPS, Result
@@ -60,8 +60,9 @@ def _worker(folder: Path, answers: Path, *, quiet: bool) -> Iterator[subprocess.
 def _result(worker: subprocess.Popen[str], name: str, answer: Path, limit: float) -> Result:
     """Send a name, and wait for the answer, for the end of the process, or for the end of the time."""
     assert worker.stdin is not None
-    worker.stdin.write(name + "\n")
-    worker.stdin.flush()
+    with suppress(BrokenPipeError):  # it has just ended, as is said below
+        worker.stdin.write(name + "\n")
+        worker.stdin.flush()
     start = time.monotonic()
     while not answer.exists():
         if worker.poll() is not None and not answer.exists():

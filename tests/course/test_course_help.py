@@ -136,6 +136,7 @@ def test_a_list_is_cut_to_where_it_differs() -> None:
         "yours[47:55]    [147, 148, 149, 0, 150, 151, 152, 153]\n"
         "the first difference is at [50]; expected 100 items, got 101"
     )
+    assert "yours    [1, 4]" in str(difference([1, 3], np.array([1, 4])))
     assert beside("a" * 300, "a" * 299 + "b").splitlines()[0] == "expected[296:341] 'aaaa'"
 
 
