@@ -95,7 +95,8 @@ def difference(expected: Any, got: Any, tolerance: float = 1e-4, names: Any = ()
     if isinstance(expected, (str, bytes, type(None), bool)):
         return None if expected == got else _heading(where) + beside(expected, got)
     if isinstance(expected, (list, tuple)):
-        return None if list(expected) == list(got) else _heading(where) + beside(list(expected), np.asarray(got).tolist())
+        same = list(expected) == list(got)
+        return None if same else _heading(where) + beside(list(expected), np.asarray(got).tolist())
     e, g = np.asarray(expected), np.asarray(got)
     if close(e, g, tolerance):
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -55,6 +56,10 @@ class Result:
                 "Python cannot read the file: look at the place of the ^ and at the line before it for a bracket, "
                 "a quote or a colon that is missing."
             )
+        elif self.cause == STOPS and re.search(r"^(NameError|UnboundLocalError|ImportError)", self.message, re.M):
+            text = "Python does not know a name of the last line that is shown: is it spelled as where it was made?"
+        elif self.cause == STOPS and re.search(r"^(TypeError|AttributeError|KeyError)", self.message, re.M):
+            text = "Something in the last line that is shown is of another kind than you think: print it just before."
         elif self.cause == STOPS:
             text = "Python stops in the last line that is shown: print the shapes of what meets there, just before it."
         elif self.cause == ENDLESS:

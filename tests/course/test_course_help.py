@@ -54,6 +54,8 @@ def test_a_change_in_place_names_the_argument() -> None:
         ("def softmax(x):\n    np.exp(x)", result.RETURNS_NOTHING, "without `return` gives None"),
         ("def softmax(x):\n    x -= 1\n    return x", result.IN_PLACE, "makes a new one"),
         ("def softmax(x):\n    return x @ x", result.STOPS, "print the shapes"),
+        ("def softmax(x):\n    return x / summe", result.STOPS, "does not know a name"),
+        ("def softmax(x):\n    return x(0)", result.STOPS, "another kind"),
         ("def softmax(x):\n    return x.sum(-1)", result.SHAPE, "shapes of the docstring"),
         ("def softmax(x):\n    y = x\n    raise NotImplementedError", result.UNFINISHED, "raise NotImplementedError"),
     ],
