@@ -171,8 +171,8 @@ def _cross(rng: Any) -> list[Case]:
     cases = [
         case(floats(rng, *lead, 4, 8), floats(rng, *lead, 5, 8), **_projections(rng), n_head=n) for lead, n in shapes
     ]
-    masks = [pad, EACH_PAD]
-    leads: list[tuple[int, ...]] = [(), (2,)]
+    masks = [pad, EACH_PAD, pad[None, None]]
+    leads: list[tuple[int, ...]] = [(), (2,), ()]
     return cases + [
         case(floats(rng, *lead, 4, 8), floats(rng, *lead, 5, 8), **_projections(rng), n_head=2, mask=mask)
         for lead, mask in zip(leads, masks, strict=True)
@@ -195,7 +195,7 @@ EACH_PAD = np.where(np.arange(5) < np.array([[[[4]]], [[[2]]]]), np.float32(0), 
 
 
 def _encoder(rng: Any) -> list[Case]:
-    masks: list[Any] = [0.0, PAD, PAD, EACH_PAD]
+    masks: list[Any] = [0.0, PAD, PAD[None, None], EACH_PAD]
     leads: list[tuple[int, ...]] = [(), (2,), (), (2,)]
     return [
         case(floats(rng, *lead, 5, 8), **_layer(rng, False), n_head=2, mask=mask)
@@ -204,7 +204,7 @@ def _encoder(rng: Any) -> list[Case]:
 
 
 def _decoder(rng: Any) -> list[Case]:
-    masks: list[Any] = [0.0, PAD, PAD, EACH_PAD]
+    masks: list[Any] = [0.0, PAD, PAD[None, None], EACH_PAD]
     leads: list[tuple[int, ...]] = [(), (2,), (), (2,)]
     return [
         case(floats(rng, *lead, 4, 8), floats(rng, *lead, 5, 8), **_layer(rng, True), n_head=2, memory_mask=mask)

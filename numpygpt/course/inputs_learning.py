@@ -108,7 +108,8 @@ def _gradients(rng: Any) -> dict[str, Array]:
 
 
 def _norms(rng: Any) -> list[Case]:
-    return [case(_gradients(rng)), case({"a": floats(rng, 2, 3, 4), **_gradients(rng)})]
+    shorter_first = {"bias": floats(rng, 2), "weight": floats(rng, 5, 4)}
+    return [case(_gradients(rng)), case({"a": floats(rng, 2, 3, 4), **_gradients(rng)}), case(shorter_first)]
 
 
 def _clips(rng: Any) -> list[Case]:

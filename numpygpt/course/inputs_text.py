@@ -60,7 +60,7 @@ def _join(rng: Any) -> list[Case]:
 
 def _words(rng: Any) -> list[Case]:
     words = ["hello", " theater", " beginning", " nonsense", " naïve", "🐈", "x", " banana", " understanding", " there"]
-    words += ["-----", " ....."]  # pairs that overlap
+    words += ["-----", " .....", " wherever", " predicted"]  # pairs that overlap, and pairs in many orders
     return [case(word) for word in words]
 
 
@@ -103,7 +103,7 @@ def _logits(rng: Any) -> Any:
 
 
 def _temperature(rng: Any) -> list[Case]:
-    return [case(floats(rng, 6), 0.5), case(_logits(rng), 2.0), case(_logits(rng), 1.0)]
+    return [case(floats(rng, 6), 0.5), case(_logits(rng), 2.0), case(_logits(rng), 1.0), case(floats(rng, 5), 1.5)]
 
 
 def _top_k(rng: Any) -> list[Case]:
