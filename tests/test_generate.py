@@ -59,3 +59,7 @@ def test_a_token_is_yielded_before_the_next_is_computed() -> None:
     next(steps)
     next(steps)
     assert calls == [1, 2]
+
+
+def test_a_prompt_that_fills_the_window_is_not_continued() -> None:
+    assert list(generate(PROMPTS[1], MODEL, n_ctx=len(PROMPTS[1]), max_new_tokens=20)) == []

@@ -181,6 +181,7 @@ def _generate(rng: Any) -> list[Case]:
         {"max_new_tokens": 4, "n_ctx": 100},
         {"max_new_tokens": 8, "n_ctx": 100, "eos_token_id": 9},
         {"max_new_tokens": 50, "n_ctx": 8},
+        {"max_new_tokens": 50, "n_ctx": 3},
         {"max_new_tokens": 6, "n_ctx": 100, "n_vocab": 8},
         {"max_new_tokens": 0, "n_ctx": 100},
         {"max_new_tokens": 20, "n_ctx": 100, "eos_token_id": 0},

@@ -126,6 +126,11 @@ def window_too_small(prompt: Any, model: Any, *, n_ctx: int, **options: Any) -> 
     yield from generate(prompt, model, n_ctx=n_ctx - 1, **options)
 
 
+@mistake("generate", "What if the prompt fills the window?", "Nothing is yielded: look before the model is asked.")
+def one_at_least(prompt: Any, model: Any, *, n_ctx: int, **options: Any) -> Iterator[int]:
+    yield from generate(prompt, model, n_ctx=max(n_ctx, len(prompt) + 1), **options)
+
+
 @mistake("generate", "Is the prompt in the window?", "It is: n_ctx is for prompt and new tokens together.")
 def prompt_beside_the_window(prompt: Any, model: Any, *, n_ctx: int, **options: Any) -> Iterator[int]:
     yield from generate(prompt, model, n_ctx=n_ctx + len(prompt), **options)
