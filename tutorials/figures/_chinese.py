@@ -81,7 +81,7 @@ WORDS = {
     "decode, {} at once": "解码，{} 个一起",
     "prefill, {} tokens": "预填充，{} 个词元",
     "limit of memory": "内存的上限",
-    "limit of arithmetic": "算术的上限",
+    "limit of arithmetic": "算力的上限",
     "FLOPs for each byte of the weights": "权重每个字节做多少次浮点运算",
     "billion FLOPs a second": "每秒多少次浮点运算，单位十亿",
     "tokens in the window": "窗口里的词元数",
