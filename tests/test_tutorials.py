@@ -227,23 +227,3 @@ def test_a_notebook_says_what_its_page_says() -> None:
             for target in LINK.findall("" if cell["cell_type"] == "code" else FENCE.sub("", cell["source"])):
                 if not target.startswith(("http", "#")):
                     assert (notebooks.path_of(page).parent / target.partition("#")[0]).exists(), target
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("page", notebooks.PAGES, ids=lambda page: page.stem)
-def test_a_notebook_runs_from_top_to_bottom(page: Path, tmp_path: Path) -> None:
-    nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
-    notebook = nbformat.read(notebooks.path_of(page), as_version=4)
-    nbformat.validate(notebook)
-    expected = [cell.get("outputs", []) for cell in notebook.cells]
-    nbclient.NotebookClient(notebook, timeout=300, resources={"metadata": {"path": tmp_path}}).execute()
-    for cell, outputs in zip(notebook.cells, expected, strict=True):
-        if outputs and "skip-execution" not in cell["metadata"].get("tags", []):
-            assert shown(cell["outputs"]) == shown(outputs), cell["source"]
-
-
-def shown(outputs: list[Any]) -> list[str]:
-    """What the outputs of a cell say, word by word: IPython breaks long lists into lines."""
-    texts = [output.get("text", "") or output.get("data", {}).get("text/plain", "") for output in outputs]
-    texts += [f"{output['ename']}: {output['evalue']}" for output in outputs if output["output_type"] == "error"]
-    return re.findall(r"[^\s\[\](){}]+|[\[\](){}]", " ".join(texts))
