@@ -229,3 +229,13 @@ def no_last_bias(x: Any, c_attn: Any, c_proj: Any, n_head: int, mask: Any = 0.0)
 @mistake("multi_head_attention", "Where does the residual belong?", "In transformer_block: return the branch alone.")
 def adds_x(x: Any, c_attn: Any, c_proj: Any, n_head: int, mask: Any = 0.0) -> Any:
     return x + linear(_heads(x, c_attn, n_head, mask), **c_proj)
+
+
+@mistake(
+    "multi_head_attention",
+    "Is self-attention always causal?",
+    "Only where the mask says so: hand on the one that comes.",
+)
+def its_own_mask(x: Any, c_attn: Any, c_proj: Any, n_head: int, mask: Any = 0.0) -> Any:
+    causal = np.triu(np.full((x.shape[-2], x.shape[-2]), MASKED, np.float32), k=1)
+    return linear(_heads(x, c_attn, n_head, causal), **c_proj)

@@ -86,3 +86,10 @@ def overflows(logits: Any, targets: Any, label_smoothing: float = 0.0) -> Any:
 @mistake("backward.cross_entropy", "What comes first, loss or gradient?", "The loss, then dlogits.")
 def gradient_first(logits: Any, targets: Any, label_smoothing: float = 0.0) -> Any:
     return _loss(logits, targets, label_smoothing)[::-1]
+
+
+@mistake("backward.cross_entropy", "Sum or mean?", "The sum: do not divide by how many targets count.")
+def averaged_where_counted(logits: Any, targets: Any, label_smoothing: float = 0.0) -> Any:
+    loss, dlogits = _loss(logits, targets, label_smoothing)
+    n = int((targets >= 0).sum())
+    return loss / n, dlogits / n

@@ -133,6 +133,11 @@ def by_erf(x: Any) -> Any:
     return x / 2 * (1 + np.vectorize(math.erf, otypes=[float])(x / math.sqrt(2)))
 
 
+@mistake("gelu", "Which number multiplies x³?", "0.044715: one zero is missing.")
+def a_zero_missing(x: Any) -> Any:
+    return x / 2 * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.44715 * x**3)))
+
+
 @mistake("gelu", "Is x³ in it?", "Yes: tanh(sqrt(2 / π) · (x + 0.044715 · x³)).")
 def no_cube(x: Any) -> Any:
     return x / 2 * (1 + np.tanh(math.sqrt(2 / math.pi) * x))

@@ -125,7 +125,7 @@ def _step(self: Any, tensors: Any, gradients: Any, step: int, lr: float, **how: 
         decay = self.weight_decay if w.ndim >= 2 or how.get("all") else 0.0
         if how.get("l2"):
             g, decay = g + decay * w, 0.0
-        m[...] = self.beta1 * m + (1 - self.beta1) * g
+        m[...] = self.beta1 * m + (1 if how.get("whole") else 1 - self.beta1) * g
         v[...] = self.beta2 * v + (1 - self.beta2) * g * g
         m_hat, v_hat = m, v
         if how.get("correct", True):
@@ -213,3 +213,8 @@ def nothing_remembered(self: Any, tensors: Any, gradients: Any, step: int, lr: f
     _step(self, tensors, gradients, step, lr)
     for name in tensors:
         self.first[name][...] = self.second[name][...] = 0
+
+
+@mistake("update", "How much of g enters m?", "1 - β1 of it: m is a mean, not a sum.")
+def whole_gradient(self: Any, tensors: Any, gradients: Any, step: int, lr: float) -> None:
+    _step(self, tensors, gradients, step, lr, whole=True)

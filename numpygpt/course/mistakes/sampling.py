@@ -67,6 +67,15 @@ def more_than_there_are(logits: Any, top_k: int) -> Any:
     return np.where(logits < np.sort(logits, axis=-1)[..., -top_k][..., None], -np.inf, logits)
 
 
+@mistake(
+    "apply_top_k",
+    "What if top_k is larger than the vocabulary?",
+    "np.partition fails there: min(top_k, n_vocab) first.",
+)
+def partition_fails(logits: Any, top_k: int) -> Any:
+    return np.where(logits < np.partition(logits, -top_k, axis=-1)[..., -top_k, None], -np.inf, logits)
+
+
 @mistake("apply_top_k", "How many are kept?", "top_k of them: that is one too many.")
 def one_too_many(logits: Any, top_k: int) -> Any:
     return apply_top_k(logits, top_k + 1)

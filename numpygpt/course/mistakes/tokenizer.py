@@ -58,6 +58,13 @@ def last_lost(parts: Any, pair: Any) -> Any:
     return joined[:-1] if joined and list(parts)[-1] == joined[-1] else joined
 
 
+@mistake("join", "What if the last part was joined?", "It is in the result already: append it only if it is left.")
+def last_twice(parts: Any, pair: Any) -> Any:
+    parts = list(parts)
+    joined = join(parts, pair)
+    return joined if joined[-1:] == parts[-1:] else [*joined, parts[-1]]
+
+
 @mistake("join", "Which part of the pair comes first?", "Left, then right: b, a is not the pair a, b.")
 def either_order(parts: Any, pair: Any) -> Any:
     joined: list[bytes] = []
@@ -155,6 +162,11 @@ def unknown_special_passed_over(self: Any, text: str, *, allowed_special: Any = 
 def half_a_character_replaced(self: Any, text: str, *, allowed_special: Any = ()) -> Any:
     whole = text.encode("utf-8", errors="replace").decode()
     return Tokenizer.encode(self, whole, allowed_special=allowed_special)
+
+
+@mistake("encode", 'What does "all" allow?', "Every special token of the tokenizer: self.special_tokens.")
+def all_means_none(self: Any, text: str, *, allowed_special: Any = ()) -> Any:
+    return Tokenizer.encode(self, text, allowed_special=() if allowed_special == "all" else allowed_special)
 
 
 @mistake("encode", "May a text have capital letters?", "Yes: they are other bytes, and other tokens.")

@@ -85,3 +85,11 @@ def twice_or_never(cls: Any, text: str, vocab_size: int) -> Any:
 @mistake("train", "How large is the smallest vocabulary?", "257: below that, raise a ValueError.")
 def too_small_taken(cls: Any, text: str, vocab_size: int) -> Any:
     return cls(Tokenizer.train(text, max(vocab_size, 257)).merges)
+
+
+@mistake("train", "What if nothing is left to join?", "Stop learning: max of no pairs at all is an error.")
+def max_of_nothing(cls: Any, text: str, vocab_size: int) -> Any:
+    tokenizer = Tokenizer.train(text, vocab_size)
+    if len(tokenizer.merges) < vocab_size - 257:
+        raise ValueError("max of no pairs")
+    return cls(tokenizer.merges)

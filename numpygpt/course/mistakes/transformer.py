@@ -176,6 +176,11 @@ def from_the_first_on(ids: Any, pad_token_id: int) -> Any:
     return np.minimum.accumulate(book.padding_mask(ids, pad_token_id), axis=-1)
 
 
+@mistake("padding_mask", "Plus or minus?", "MASKED is negative: a score so high would be all that is seen.")
+def positive(ids: Any, pad_token_id: int) -> Any:
+    return np.abs(book.padding_mask(ids, pad_token_id))
+
+
 @mistake("padding_mask", "Queries or keys?", "The keys, on the last axis: nobody sees the padding.")
 def queries_hidden(ids: Any, pad_token_id: int) -> Any:
     return book.padding_mask(ids, pad_token_id).swapaxes(-1, -2)

@@ -44,6 +44,11 @@ def norms_swapped(x: Any, *, n_head: int, mask: Any, **p: Any) -> Any:
     return book.encoder_layer(x, **p | norms, n_head=n_head, mask=mask)
 
 
+@mistake("encoder_layer", "How many heads are there?", "Hand n_head on to attention.")
+def one_head_in_the_encoder(x: Any, *, n_head: int, mask: Any, **p: Any) -> Any:
+    return book.encoder_layer(x, **p, n_head=1, mask=mask)
+
+
 @mistake("encoder_layer", "How often is it normed?", "Twice: after the second sum, too.")
 def no_final_norm(x: Any, *, n_head: int, mask: Any, **p: Any) -> Any:
     attended = book.multi_head_attention(x, x, **p["self_attn"], n_head=n_head, mask=mask)
@@ -151,7 +156,7 @@ def _whole(source: Any, target: Any, model: Any, final: Any, n_head: int, pad: i
     shared, mask = model["shared"]["weight"], how.get("mask", book.padding_mask(source, pad))
     memory = book.embed(source, shared)
     for layer in model["encoder"]["layers"]:
-        memory = book.encoder_layer(memory, **layer, n_head=n_head, mask=mask)
+        memory = book.encoder_layer(memory, **layer, n_head=n_head, mask=how.get("source_mask", mask))
     if how.get("skip"):
         memory = book.embed(source, shared)
     x = book.embed(target, shared)
@@ -207,3 +212,18 @@ def one_head(
     source_ids: Any, target_ids: Any, model: Any, final_logits_bias: Any, *, n_head: int, pad_token_id: int
 ) -> Any:
     return _whole(source_ids, target_ids, model, final_logits_bias, 1, pad_token_id)
+
+
+@mistake("transformer", "Who sees the source's padding?", "The encoder does not either: hand the mask to both.")
+def padding_seen_by_the_encoder(
+    source_ids: Any, target_ids: Any, model: Any, final_logits_bias: Any, *, n_head: int, pad_token_id: int
+) -> Any:
+    return _whole(source_ids, target_ids, model, final_logits_bias, n_head, pad_token_id, source_mask=0.0)
+
+
+@mistake("transformer", "In which order do the layers come?", "From the first on, in both stacks.")
+def layers_reversed(
+    source_ids: Any, target_ids: Any, model: Any, final_logits_bias: Any, *, n_head: int, pad_token_id: int
+) -> Any:
+    turned = {stack: {"layers": model[stack]["layers"][::-1]} for stack in ("encoder", "decoder")}
+    return _whole(source_ids, target_ids, model | turned, final_logits_bias, n_head, pad_token_id)
