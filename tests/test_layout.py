@@ -153,6 +153,7 @@ def test_without_the_engines_folder_the_tutorials_run(tmp_path: Path) -> None:
     shutil.copy(ROOT / "setup.cfg", tmp_path)
     shutil.rmtree(tmp_path / "numpygpt" / "engine")
     command = [sys.executable, "-m", "pytest", "-q", "-x", "--doctest-glob=*.md", "tutorials", "-p", "no:cacheprovider"]
+    command += ["-m", "slow or not slow"]
     command += ["--ignore-glob=*.py", "--ignore=tutorials/appendix-engine.md"]  # which is about that folder
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout[-3000:]

@@ -46,7 +46,10 @@ def anchors(page: Path) -> set[str]:
 # ---- Figures
 
 
-@pytest.mark.parametrize("name", NAMES)
+SLOW = ("page08_context", "page09_overfitting", "page10_ablation")  # a training, and hundreds of passes of a model
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] if n in SLOW else []) for n in NAMES])
 def test_figure_shows_what_is_computed_now(name: str) -> None:
     """With room for the last digits that another processor computes."""
     committed = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))

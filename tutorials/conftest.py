@@ -16,6 +16,14 @@ collect_ignore = [
 ]
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Page 10 trains a model for a thousand steps: as long as all the other pages together."""
+    for item in items:
+        if item.path.name.startswith("10-"):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Go to an empty folder."""

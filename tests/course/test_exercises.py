@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 from alternatives import Other, all_others
+from random_models import REFERENCE
 
-from numpygpt import layers, optimizer, sampling, tokenizer
+from numpygpt import TransformerConfig, layers, optimizer, sampling, tokenizer, transformer_config
 from numpygpt import transformer as transformer_module
 from numpygpt.backward import activations as backward_activations
 from numpygpt.backward import layers as backward_layers
@@ -26,6 +27,7 @@ from numpygpt.course.outcomes import alike, outcome
 from numpygpt.course.result import Result
 from numpygpt.course.stages import check as check_stages
 from numpygpt.course.swap import swapped
+from numpygpt.models import checkpoint
 from numpygpt.tokenizer import Tokenizer
 
 OTHERS = [
@@ -48,9 +50,16 @@ def test_the_book_passes(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "never calls" not in result.message, "stage 4 runs every function"
 
 
+TINY = checkpoint.load(REFERENCE / "tiny")
+TINY_TRANSLATOR = TransformerConfig(vocab_size=50, d_model=32, max_position_embeddings=32)
+
+
 @pytest.fixture
 def short_texts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the real model write a word or two: enough to tell whether it computes the same."""
+    """Let a tiny model write a word or two: enough to tell whether it computes the same."""
+    monkeypatch.setattr(real, "_stories", lambda: TINY)
+    translator = TINY_TRANSLATOR, transformer_config.initialize(TINY_TRANSLATOR, seed=0), None
+    monkeypatch.setattr(real_translation, "_translator", lambda: translator)
     monkeypatch.setattr(real, "PROMPT", "Once upon")
     monkeypatch.setattr(real, "NEW_TOKENS", 2)
     monkeypatch.setattr(real, "SAMPLED_TOKENS", 3)
