@@ -6,6 +6,7 @@ import importlib
 import inspect
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -15,10 +16,16 @@ from numpygpt.course.exercises import SOURCES, find
 from numpygpt.course.result import Result
 from numpygpt.course.stubs import course_files
 from numpygpt.course.worker import check_folder
+from numpygpt.languages import spoken
+
+
+@cache
+def files_in(language: str) -> dict[str, str]:
+    return course_files()
 
 
 def write_stubs(folder: Path) -> Path:
-    for name, text in course_files().items():
+    for name, text in files_in(spoken()).items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
