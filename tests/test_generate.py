@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pytest
 from random_models import random_params
 
@@ -63,3 +64,10 @@ def test_a_token_is_yielded_before_the_next_is_computed() -> None:
 
 def test_a_prompt_that_fills_the_window_is_not_continued() -> None:
     assert list(generate(PROMPTS[1], MODEL, n_ctx=len(PROMPTS[1]), max_new_tokens=20)) == []
+
+
+def test_the_end_may_be_token_0() -> None:
+    def count_on(ids: list[int]) -> Any:
+        return np.eye(10)[[(i + 1) % 10 for i in ids]]
+
+    assert list(generate([7], count_on, n_ctx=99, max_new_tokens=20, eos_token_id=0)) == [8, 9]

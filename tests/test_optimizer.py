@@ -34,9 +34,10 @@ def test_six_committed_steps_of_pytorch() -> None:
 
 def test_the_step_is_the_callers() -> None:
     """At step 1, t is 2, whether or not there was a step 0: 1 - 0.9² = 0.19, and 1 - 0.95² = 0.0975."""
-    tensors = {"bias": np.zeros(1)}
+    bias = np.zeros(1)
+    tensors = {"bias": bias}
     AdamW(tensors).update(tensors, {"bias": np.ones(1)}, step=1, lr=1.0)
-    np.testing.assert_allclose(tensors["bias"], -(0.1 / 0.19) / math.sqrt(0.05 / 0.0975))
+    np.testing.assert_allclose(bias, -(0.1 / 0.19) / math.sqrt(0.05 / 0.0975), err_msg="the model's own array")
 
 
 def test_gradients_are_scaled_to_the_limit_and_left_alone_below_it() -> None:
