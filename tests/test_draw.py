@@ -12,8 +12,10 @@ from command_runs import Call
 from painters import NAMES, tiny_painter
 
 from numpygpt import GPT2, gpt2, softmax
-from numpygpt.draw import Painter, complete, draw, find, load, load_picture, main, read, readings
+from numpygpt.arrays import Ids
+from numpygpt.draw import complete, draw, main, read, readings
 from numpygpt.half_blocks import blocks
+from numpygpt.painter import Painter, draw_codes, find, load, load_picture, read_as
 from numpygpt.pictures import CODEBOOK, PICTURE, Pixels, code_ids, draw_prompt, read_prompt
 from numpygpt.png import read_png, write_png
 
@@ -54,6 +56,26 @@ def test_a_drawing_is_the_codes_that_follow_the_caption(model: Painter) -> None:
     np.testing.assert_array_equal(
         draw("cat face", model, temperature=0), draw("cat face", model, style="noto", temperature=0)
     )
+
+
+def test_of_several_tries_the_one_is_kept_that_reads_best(model: Painter) -> None:
+    gpt, tokenizer = model.model, model.model.tokenizer
+    prompt = draw_prompt("cat face", tokenizer, "noto")
+    tries = draw_codes(model, [prompt], model.codebook.n_patches, 3, 1.0, tries=6)
+    words = [*tokenizer.encode(" cat face"), tokenizer.eot_id]
+
+    def log_prob(codes: Ids) -> float:
+        ids = [*read_prompt(codes, tokenizer), *words]
+        probs = softmax(gpt2(ids[:-1], **gpt.params, n_head=gpt.config.n_head)[-len(words) :])
+        return float(np.log(probs[np.arange(len(words)), words]).sum())
+
+    best = max(tries, key=log_prob)
+    assert len({tuple(each) for each in tries}) > 1
+    drawn = draw("cat face", model, style="noto", seed=3, temperature=1.0, tries=6)
+    np.testing.assert_array_equal(drawn, model.codebook.decode(best))
+    np.testing.assert_allclose(read_as(model, tries, "cat face"), [log_prob(each) for each in tries], rtol=1e-4)
+    first = draw("cat face", model, style="noto", seed=3, temperature=1.0, tries=1)
+    np.testing.assert_array_equal(first, model.codebook.decode(tries[0]))
 
 
 def test_a_seed_draws_the_same_again(model: Painter, folder: Path) -> None:
@@ -129,14 +151,14 @@ def test_captions_are_the_models_own(model: Painter) -> None:
 def test_mistakes_in_python(model: Painter, image: Pixels, tmp_path: Path, folder: Path) -> None:
     with pytest.raises(ValueError, match="knows no style 'nobody': it has noto, fluent"):
         draw("cat face", model, style="nobody")
+    with pytest.raises(ValueError, match="tries must be at least 1, not 0"):
+        draw("cat face", model, tries=0)
     with pytest.raises(ValueError, match="n must be at least 1, not 0"):
         readings(image, 0, model)
     with pytest.raises(ValueError, match="a picture is bytes"):
         read(image.astype(float), model)
     with pytest.raises(ValueError, match="too many words"):
         draw("cat " * 9, model)
-    with pytest.raises(ValueError, match="no model of pictures comes along yet: give one"):
-        draw("cat face")
     GPT2.from_pretrained("stories").save(tmp_path / "stories")
     with pytest.raises(ValueError, match=f"is no model of pictures, for it has no {CODEBOOK}"):
         draw("cat face", str(tmp_path / "stories"))
@@ -222,7 +244,7 @@ def test_the_list(call: Call) -> None:
         (["--list", "xyz"], "no name has 'xyz' in it"),
         (["--style", "x", "cat face"], "knows no style 'x'"),
         (["--model", "/none", "cat"], "there is no folder /none: give one that training has made"),
-        (["--model", "emoji", "cat"], "no model of pictures comes along yet"),
+        (["--tries", "0", "cat"], "'0' is not a whole number"),
         (["--seed", "-1", "cat"], "'-1' is not a whole number"),
         (["cat face", "--out", "/none/x.png"], "/none/x.png"),
         ([], "say what to draw"),

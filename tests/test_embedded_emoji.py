@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from command_runs import ENVIRONMENT, PATIENCE
 
-from numpygpt.draw import Painter, complete, draw, load, read, readings
+from numpygpt.draw import complete, draw, read, readings
+from numpygpt.painter import Painter, load
 from numpygpt.png import read_png, write_png
 from numpygpt.safetensors import SafetensorsFile, load_file
 

@@ -18,6 +18,7 @@ FRONT_DOORS = {
     "__main__",
     "answer",
     "draw",
+    "painter",
     "pretrained",
     "loss",
     "tokenize",

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from numpygpt.draw import Painter, load
+from numpygpt.painter import Painter, load
 from numpygpt.train.drawings import read_parts
 from numpygpt.train.pictures import read_codes
 from numpygpt.train.scenes import Album, scenes, split_pairs

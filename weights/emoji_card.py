@@ -51,8 +51,9 @@ of emoji that it knows from the other artists, and all drawings of {n_never} oth
 
 Always naming the most common group would be right in {group_most_common:.1%} of the unseen ones. By group:
 {groups}.
-Drawn at a temperature of {temperature:g}. A blank picture is named
-{blank}: so much is said of nothing.
+Drawn {tries} times each at a temperature of {temperature:g}, of which the try is kept that the model reads as the name
+with the highest probability; a single try is right in {drawn_once:.1%} of what it learned, and the likeliest patch each
+time in {drawn_likeliest:.1%}. A blank picture is named {blank}: so much is said of nothing.
 
 The same numbers stand in [`scores.json`](scores.json); `python weights/emoji_scores.py emoji corpus/pictures` measures
 them again.
@@ -60,9 +61,11 @@ them again.
 ## What it was trained on
 
 The drawings of three artists, reduced to 32 × 32 pixels, with Unicode's names as captions; the style's name goes before
-the caption where it draws. Half of every batch went from the words to the picture, half from the picture, shifted by a
-pixel at random, to the name (in a quarter of those the picture counted too). Learning rate up to {lr:g}, down along
-half a cosine that reaches 0 after all planned steps. With the corpus in `corpus/`, this trains it again:
+the caption where it draws. Three quarters of every batch went from the words to the picture, one from the picture,
+shifted by a pixel at random, to the name, whose tokens count {name_weight}-fold. Learning rate up to {lr:g}, down along
+half a cosine that reaches 0 after all planned steps. (This run was planned for 14,000 steps, from step 3,500 on for
+20,000, from 6,000 on for 16,500, from 9,500 on for 18,000 and from 15,500 on for 19,500, so its rate followed one cosine
+after the other.) With the corpus in `corpus/`, this trains it again:
 
 {command}
     python weights/publish_emoji.py checkpoints/emoji corpus/pictures

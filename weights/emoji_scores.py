@@ -17,8 +17,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from numpygpt.draw import DRAWN_AT, Painter, draw_codes, load, readings
-from numpygpt.pictures import Pixels, draw_prompt
+from numpygpt.draw import DRAWN_AT, TRIES, readings
+from numpygpt.painter import Painter, draw_named, load
+from numpygpt.pictures import Pixels
 from numpygpt.train.drawings import Captioned, Parts, read_arrays, read_captions, read_parts
 from numpygpt.train.pictures import read_codes
 
@@ -114,16 +115,12 @@ def score_groups(painter: Painter, parts: Parts, folder: Path) -> dict[str, Any]
     }
 
 
-def drawings(painter: Painter, pairs: Captioned, temperature: float = DRAWN_AT) -> Pixels:
-    """Draw what the names and styles of some drawings ask for, the seed 0 for every `AT_ONCE`."""
-    book, tokenizer = painter.codebook, painter.model.tokenizer
-    prompts = [
-        draw_prompt(book.names[name], tokenizer, book.styles[style])
-        for name, style in zip(pairs.names, pairs.styles, strict=True)
-    ]
-    parts = [prompts[start : start + AT_ONCE] for start in range(0, len(prompts), AT_ONCE)]
-    codes = [draw_codes(painter, part, book.n_patches, 0, temperature) for part in parts]
-    return book.decode(np.concatenate(codes))
+def drawings(painter: Painter, pairs: Captioned, temperature: float = DRAWN_AT, tries: int = TRIES) -> Pixels:
+    """Draw what the names and styles of some drawings ask for, the seed 0 for each."""
+    book = painter.codebook
+    wanted = [(book.names[name], book.styles[style]) for name, style in zip(pairs.names, pairs.styles, strict=True)]
+    parts = [wanted[start : start + AT_ONCE] for start in range(0, len(wanted), AT_ONCE)]
+    return book.decode(np.concatenate([draw_named(painter, part, 0, temperature, tries) for part in parts]))
 
 
 def some(part: Captioned, n: int = N_DRAWN) -> Captioned:
@@ -137,14 +134,20 @@ def score_drawing(painter: Painter, parts: Parts) -> dict[str, float]:
     images = np.concatenate([parts.train.images, parts.held_out.images])
     names = np.concatenate([parts.train.names, parts.held_out.names])
     found: dict[str, float] = {}
+
+    def are_right(drawn: Pixels, part: Captioned) -> float:
+        return float(np.mean(names[nearest(drawn, images)[:, 0]] == part.names))
+
     for kind, part in (("known", some(parts.train)), ("held_out", some(parts.held_out))):
         drawn = drawings(painter, part)
-        order = nearest(drawn, images)
-        found[f"drawn_{kind}"] = float(np.mean(names[order[:, 0]] == part.names))
+        found[f"drawn_{kind}"] = are_right(drawn, part)
         texts = named(painter, drawn)
         found[f"read_back_{kind}"] = float(
             np.mean([painter.codebook.names[n] == text for n, text in zip(part.names, texts, strict=True)])
         )
+    known = some(parts.train)
+    found["drawn_once"] = are_right(drawings(painter, known, tries=1), known)
+    found["drawn_likeliest"] = are_right(drawings(painter, known, temperature=0, tries=1), known)
     return found
 
 

@@ -24,17 +24,18 @@ from publish import draw_curve, write_curve
 from publish_questions import command
 
 from numpygpt.arrays import flatten
-from numpygpt.draw import DRAWN_AT, Painter, draw_codes, load
+from numpygpt.draw import DRAWN_AT, TRIES
 from numpygpt.engine import Tokenizer
 from numpygpt.files import atomic_write
 from numpygpt.models import checkpoint
+from numpygpt.painter import Painter, draw_codes, load
 from numpygpt.pictures import draw_prompt, read_prompt
 from numpygpt.png import write_png
 from numpygpt.safetensors import save_file
 from numpygpt.train.config import PicturesConfig, count
 from numpygpt.train.drawings import Captioned, read_captions
 from numpygpt.train.loop import read_state
-from numpygpt.train.pictures import open_again
+from numpygpt.train.pictures import NAME_WEIGHT, open_again
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "weights" / "emoji"
@@ -126,9 +127,11 @@ def publish(folder: Path, corpus: Path) -> None:
         threads=count(options.threads, "thread"),
         loss=task.evaluate(painter.model.params, state["step"])["validation_loss"],
         temperature=DRAWN_AT,
+        tries=TRIES,
         groups=", ".join(f"{group} {share:.0%}" for group, share in measured["by_group"].items()),
         blank=", ".join(f"“{name}” ({share:.0%})" for name, share in measured["blank"][:3]),
         lr=options.lr,
+        name_weight=NAME_WEIGHT,
         command=command(options, what, FOLDER.name),
     )
     with atomic_write(FOLDER / "README.md") as file:

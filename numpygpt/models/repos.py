@@ -54,7 +54,7 @@ def _read_official() -> dict[str, Model]:
     return {name: Model(**model) for name, model in stored.items()}
 
 
-EMBEDDED = ("stories", "english-french", "questions")  # they come along; the first is used where none is named
+EMBEDDED = ("stories", "english-french", "questions", "emoji")  # they come along; the first is used by default
 OFFICIAL = _read_official()
 _PART = r"(?!.*(?:--|\.\.))[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?"  # as the hub allows them
 _REPO = re.compile(rf"{_PART}/{_PART}")

@@ -1,7 +1,7 @@
 """Pictures with words: files of pictures -> a GPT-2 that draws what is named, and names what is drawn.
 
-The model and its loss are those of the language model. What differs are the tokens, and where the loss counts: half of
-the rows of a batch go from a caption to a picture, where the picture counts, and half from a picture to its caption.
+The model and its loss are those of the language model. What differs are the tokens, and where the loss counts: some of
+the rows of a batch go from a caption to a picture, where the picture counts, the others from a picture to its caption.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ FILES = ("train.safetensors", "validation.safetensors")
 SHAPE = {"n_layer": 4, "n_head": 4, "n_embd": 128}
 VOCABULARY = 2048  # tokens of text at most, if nothing else is said
 PATCHES_COUNT = 0.25  # share of the rows from a picture to its caption in which the picture counts too
-NAME_WEIGHT = 8  # of the name that a drawing is read as: its few tokens are else lost among the picture's many
+SCENES_READ, DRAWINGS_READ = 0.5, 0.25  # share of the rows that go from a picture to its caption
+NAME_WEIGHT = 16  # of the name that a drawing is read as: its few tokens are else lost among the picture's many
 WORD_DROPOUT = 0.5  # share of the scenes whose first word is any one, so that the second is not inferred from it
 SAMPLED = 100_000  # patches that the codebook is made from
 N_SCENES = 400  # that an evaluation reads of each kind
@@ -75,8 +76,8 @@ class Pictures:
         -> ids, targets: [batch_size, n_seq] each, targets one position ahead
         """
         rng = np.random.default_rng([self.options.seed, 0, step])
-        n_read = self.options.batch_size // 2
         are_scenes = self.are_scenes
+        n_read = int(self.options.batch_size * (SCENES_READ if are_scenes else DRAWINGS_READ))
         drawn = draw_rows(self.album, self.options.batch_size - n_read, rng, is_shifted=are_scenes)
         read = draw_rows(self.album, n_read, rng, is_shifted=True)
         rows = [self.drawing(drawn, row) for row in range(len(drawn))]

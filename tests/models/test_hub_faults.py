@@ -198,7 +198,7 @@ def test_nobody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
     assert time.monotonic() - started < 5
     assert_matches(
         r"cannot reach http://127.0.0.1:1 \(Connection refused\).*HF_ENDPOINT.* ready to use: "
-        "stories, english-french, questions$",
+        "stories, english-french, questions, emoji$",
         message,
     )
     assert "hub download" not in message, "the advice to do what has just failed"
@@ -220,7 +220,9 @@ def test_of_a_model_that_the_hub_does_not_have_nothing_is_begun(server: HubServe
 def test_the_error_says_which_models_still_work(server: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
     hub.download(NAME, progress=False)
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:1")
-    assert error_of("gpt2").endswith(f"On this disk and ready to use: stories, english-french, questions, {NAME}")
+    assert error_of("gpt2").endswith(
+        f"On this disk and ready to use: stories, english-french, questions, emoji, {NAME}"
+    )
     assert hub.download(NAME)
 
 
@@ -256,7 +258,8 @@ def test_no_name_server(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_offline_by_the_users_choice(server: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     assert error_of().endswith(
-        "and HF_HUB_OFFLINE forbids a download. On this disk and ready to use: stories, english-french, questions"
+        "and HF_HUB_OFFLINE forbids a download. "
+        "On this disk and ready to use: stories, english-french, questions, emoji"
     )
     assert not server.requests
     monkeypatch.delenv("HF_HUB_OFFLINE")

@@ -14,10 +14,11 @@ from painters import STYLES, file_of_digits, files_of_drawings
 
 from numpygpt import backward, gpt2
 from numpygpt.arrays import flatten
-from numpygpt.draw import complete, draw, load, read
+from numpygpt.draw import complete, draw, read
 from numpygpt.engine import Tokenizer
 from numpygpt.loss import cross_entropy
 from numpygpt.models import checkpoint
+from numpygpt.painter import load
 from numpygpt.pictures import PICTURE, Codebook, load_codebook
 from numpygpt.train import pictures
 from numpygpt.train.config import PicturesConfig
