@@ -64,8 +64,8 @@ The drawings of three artists, reduced to 32 × 32 pixels, with Unicode's names 
 the caption where it draws. Three quarters of every batch went from the words to the picture, one from the picture,
 shifted by a pixel at random, to the name, whose tokens count {name_weight}-fold. Learning rate up to {lr:g}, down along
 half a cosine that reaches 0 after all planned steps. (This run was planned for 14,000 steps, from step 3,500 on for
-20,000, from 6,000 on for 16,500, from 9,500 on for 18,000 and from 15,500 on for 19,500, so its rate followed one cosine
-after the other.) With the corpus in `corpus/`, this trains it again:
+20,000, from 6,000 for 16,500, from 9,500 for 18,000 and from 15,500 for 19,500: its rate followed one cosine after the
+other.) With the corpus in `corpus/`, this trains it again:
 
 {command}
     python weights/publish_emoji.py checkpoints/emoji corpus/pictures
