@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import re
 import select
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from typing import Any
 
 import pytest
@@ -35,13 +37,19 @@ def run(*arguments: str | bytes, stdin: bytes = b"", **environment: str) -> tupl
 
 
 @contextmanager
-def running(arguments: list[str], **streams: Any) -> Iterator[subprocess.Popen[bytes]]:
-    """The command in a process that is ended at the end."""
-    with subprocess.Popen([*COMMAND, *arguments], **{"env": ENVIRONMENT, "bufsize": 0, **streams}) as process:
+def started(command: list[str], **streams: Any) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that hears Ctrl-C even where a background job runs the tests, and is ended at the end."""
+    heard = {} if sys.platform == "win32" else {"preexec_fn": partial(signal.signal, signal.SIGINT, signal.SIG_DFL)}
+    with subprocess.Popen(command, **{"env": ENVIRONMENT, "bufsize": 0, **heard, **streams}) as process:
         try:
             yield process
         finally:
             process.kill()
+
+
+def running(arguments: list[str], **streams: Any) -> AbstractContextManager[subprocess.Popen[bytes]]:
+    """The command in a process that is ended at the end."""
+    return started([*COMMAND, *arguments], **streams)
 
 
 def one_line(status: int, out: str, err: str) -> str:

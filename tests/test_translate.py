@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from command_runs import ENVIRONMENT, PATIENCE, posix
+from command_runs import ENVIRONMENT, PATIENCE, posix, started
 from translators import tiny_translator
 
 from numpygpt import Translator, transformer
@@ -129,7 +129,7 @@ def test_the_command_answers(folder: Path) -> None:
 
 def test_each_line_is_answered_when_it_comes(folder: Path) -> None:
     command = [*COMMAND, "--model", str(folder)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=ENVIRONMENT) as process:
+    with started(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         for text in (b"Go.\n", b"The cat.\n"):
@@ -193,7 +193,10 @@ def test_without_text_on_a_terminal_it_says_what_it_wants(
 def test_ctrl_c_ends_it_quietly(folder: Path) -> None:
     command = [*COMMAND, "--model", str(folder)]
     streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(command, env=ENVIRONMENT, **streams) as process:  # type: ignore[call-overload]
+    with started(command, **streams) as process:
+        assert process.stdin
+        assert process.stdout
+        assert process.stderr
         process.stdin.write(b"Go.\n")
         process.stdin.flush()
         process.stdout.readline()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import signal
-import subprocess
 import sys
 from html import unescape
 from html.parser import HTMLParser
@@ -12,7 +11,7 @@ from pathlib import Path
 from subprocess import PIPE
 
 import pytest
-from command_runs import ENVIRONMENT, PATIENCE, posix
+from command_runs import PATIENCE, posix, started
 from look_pages import SENTENCE, data_of
 from random_models import random_params
 
@@ -161,7 +160,7 @@ def test_the_port_may_be_left_out(arguments: list[str], port: int, text: str, mo
 @posix
 def test_ctrl_c_ends_the_server_without_a_word() -> None:
     arguments = [sys.executable, "-m", "numpygpt.look", "--model", "stories", "--serve", "0", "Once upon"]
-    with subprocess.Popen(arguments, env=ENVIRONMENT, stdout=PIPE, stderr=PIPE) as process:
+    with started(arguments, stdout=PIPE, stderr=PIPE) as process:
         assert process.stdout
         assert re.fullmatch(rb"http://127\.0\.0\.1:\d+/ shows it; Ctrl-C ends the server\n", process.stdout.readline())
         process.send_signal(signal.SIGINT)
