@@ -17,6 +17,7 @@ from hub_server import HubServer
 
 from numpygpt.models import cache as models_cache
 from numpygpt.models import hub
+from numpygpt.models.repos import EMBEDDED
 
 pytestmark = pytest.mark.usefixtures("cache")
 
@@ -36,7 +37,7 @@ def test_the_command_from_nothing_to_nothing(server: HubServer, capsys: pytest.C
     status, output, errors = command(capsys, "download", NAME)
     assert (status, output) == (0, f"{NAME}: {folder}\n")
     assert errors.startswith(f"{NAME}: downloading 246 kB from {server.url} to {models_cache.cache_dir()}\n")
-    assert command(capsys, "list")[1].splitlines()[3] == f"{NAME}    197 kB  {folder}"
+    assert command(capsys, "list")[1].splitlines()[len(EMBEDDED)] == f"{NAME}    197 kB  {folder}"
     assert command(capsys, "verify") == (0, f"{NAME}: every checksum is right ({folder})\n", "")
     assert command(capsys, "remove", NAME) == (0, f"{NAME}: removed, 197 kB freed\n", "")
     assert command(capsys, "verify") == (0, "no model is on this disk\n", "")
