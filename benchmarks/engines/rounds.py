@@ -13,7 +13,7 @@ from benchmarks.engines.work import DECODE, LIMIT, LOAD, OURS, SUM, Call, Peer, 
 from benchmarks.measure import PAUSE, Row
 
 TIE = 1e-3  # a difference of logits: of two ids so close, either is the likeliest
-N_LIMIT = 16  # tokens for which the weights are read
+N_LIMIT = 64  # tokens for which the weights are read
 
 
 class Comparison:
