@@ -2,10 +2,10 @@
 
     python -m tutorials.chinese [--check]
 
-puts the blocks of every English page into its Chinese twin, in their order, lets links lead to Chinese pages as far as
-they are finished, and shows the pictures with Chinese words where there are any; `--check` only says which pages are
-stale, and ends with status 1. Where a new page wants block 3, counted from 0, write `@@3@@` on a line of its own. A
-block that the English page does not have stands below a line `<!-- only here -->`, and runs as a doctest.
+puts the blocks of every English page into its Chinese twin, in their order, lets links lead to Chinese pages, and shows
+the pictures with Chinese words where there are any; `--check` only says which pages are stale, and ends with status 1.
+Where a new page wants block 3, counted from 0, write `@@3@@` on a line of its own. A block that the English page does
+not have stands below a line `<!-- only here -->`, and runs as a doctest.
 """
 
 from __future__ import annotations
@@ -22,12 +22,11 @@ OWN = "<!-- only here -->\n"
 LINK = re.compile(r"\]\((?:\.\./)?([\w-]+\.md)(?=[)#])")
 PICTURE = re.compile(r"(?<=\]\()\.\./(figures/\w+)(?:\.zh)?\.svg(?=\))")
 FENCE = re.compile(rf"(?P<own>{OWN})?^```.*?^```$|^@@(?P<number>\d+)@@$", re.MULTILINE | re.DOTALL)
-NOT_YET: set[str] = set()  # pages that wait for their Chinese twin; a half-written twin may lie there
 
 
 def pages() -> list[Path]:
-    """Return the finished Chinese pages."""
-    return [path for path in sorted(FOLDER.glob("*.md")) if path.name not in NOT_YET]
+    """Return the Chinese pages."""
+    return sorted(FOLDER.glob("*.md"))
 
 
 def english(page: Path) -> Path:
@@ -71,12 +70,7 @@ def refreshed(text: str, there: list[str]) -> str:
     if used < len(there):
         raise ValueError(f"block {used} of {len(there)} is missing: {there[used][:60]!r}")
     title, english, *rest = PICTURE.sub(picture, new).split("\n\n", 2)
-    return "\n\n".join([title, english, *(LINK.sub(link, part) for part in rest)])
-
-
-def link(found: re.Match[str]) -> str:
-    """Return the beginning of a link to a page: to the Chinese one if it is finished, else to the English one."""
-    return f"]({'../' if found[1] in NOT_YET else ''}{found[1]}"
+    return "\n\n".join([title, english, *(LINK.sub(r"](\1", part) for part in rest)])
 
 
 def picture(found: re.Match[str]) -> str:
