@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -123,6 +124,28 @@ def test_the_pages_quote_the_score(page: str, measured: dict[str, Any]) -> None:
     text = " ".join((ROOT / page).read_text(encoding="utf-8").split())
     assert f"{measured['mean']:.1f}%" in text
     assert f"{measured['passed']} of 20 tasks" in text or f"{measured['passed']} of the 20 tasks" in text
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("NUMPYGPT_CORPUS" not in os.environ, reason="needs the stories: NUMPYGPT_CORPUS names the folder")
+def test_the_page_says_what_one_fact_more_costs(model: GPT2, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "weights"))
+    from question_hops import HELD, LENGTHS, STAYED, TASK, WENT_ON, ask_all, share_wrong
+    from questions_scores import test_files
+
+    from numpygpt.train.stories import read_file
+
+    files = test_files(Path(os.environ["NUMPYGPT_CORPUS"]) / "questions" / "babi" / "en-10k")
+    asked = ask_all(model, read_file(files[TASK]))
+    english, chinese = (
+        re.findall(r"^\| [^|]+ \| ([\d.]+)% \| ([\d.]+)% \|$", path.read_text(encoding="utf-8"), re.MULTILINE)[:3]
+        for path in (ROOT / "tutorials" / folder / "12-what-gpt2-is-used-for.md" for folder in (".", "zh"))
+    )
+    assert english == chinese
+    for row, state in zip(english, (HELD, STAYED, WENT_ON), strict=True):
+        for said, (first, below) in zip(row, LENGTHS[1:], strict=True):
+            wrong, n = share_wrong(asked, state, first, below)
+            assert 100 * wrong == pytest.approx(float(said), abs=100 / n + 0.05)  # another BLAS may break a tie
 
 
 @pytest.mark.slow
