@@ -52,7 +52,7 @@ def gpt2(
     def read(ids: Ids, cache: KVCache | None) -> Array:
         return residual_stream(ids, wte, wpe, h, config=config, cache=cache, n_pad=n_pad)
 
-    x = read(ids, None) if cache is None else prefill.read_in_chunks(read, ids, cache, config)  # [..., n_seq, n_embd]
+    x = prefill.read_in_chunks(read, ids, cache, config, wte["weight"].dtype)  # [..., n_seq, n_embd]
     logits = unembed(x[..., -(logits_to_keep or 0) :, :], wte, ln_f, lm_head, config=config)
     if cache is not None:
         cache.n_seq = n_past + ids.shape[-1]  # at the end, when nothing can fail any more

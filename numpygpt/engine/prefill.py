@@ -7,6 +7,7 @@ from collections.abc import Callable
 from threading import Event
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from numpygpt.arrays import Array, Ids
 from numpygpt.config import GPT2Config
@@ -71,10 +72,16 @@ def chunk_bounds(n_sequences: int, n_seq: int, n_threads: int, n_past: int, n_em
     return bounds
 
 
-def read_in_chunks(read: Callable[[Ids, KVCache], Array], ids: Ids, cache: KVCache, config: GPT2Config) -> Array:
+def read_in_chunks(
+    read: Callable[[Ids, KVCache | None], Array],
+    ids: Ids,
+    cache: KVCache | None,
+    config: GPT2Config,
+    dtype: DTypeLike = np.float32,
+) -> Array:
     """Do `read(ids, cache)`, with several chunks of a long prompt at a time, each in a thread.
 
-    ids: [..., n_seq] -> [..., n_seq, n_embd]
+    ids: [..., n_seq] -> [..., n_seq, n_embd]. Without a cache, the chunks have one of `dtype` for this call alone.
 
     A chunk needs of those before it only their keys and values. So it may enter a layer as soon as the one before has
     left its own there, and follows it from layer to layer; meanwhile that one goes on to the next. A prompt of 1000
@@ -85,12 +92,15 @@ def read_in_chunks(read: Callable[[Ids, KVCache], Array], ids: Ids, cache: KVCac
     n_seq = ids.shape[-1]
     if n_seq < 2 * SHORTEST or config.n_embd * (config.n_inner or 4 * config.n_embd) < threads.WORTHWHILE:
         return read(ids, cache)
-    bounds = chunk_bounds(math.prod(ids.shape[:-1]), n_seq, threads.n_threads(), cache.n_seq, config.n_embd)
+    n_past = 0 if cache is None else cache.n_seq
+    bounds = chunk_bounds(math.prod(ids.shape[:-1]), n_seq, threads.n_threads(), n_past, config.n_embd)
     if len(bounds) == 2:
         return read(ids, cache)
+    if cache is None:
+        cache = KVCache(config, ids.shape[:-1], n_seq, dtype)
     turns: list[Turn] = []
     for start in bounds[:-1]:
-        turns.append(Turn(cache, cache.n_seq + start, turns[-1] if turns else None))
+        turns.append(Turn(cache, n_past + start, turns[-1] if turns else None))
 
     def read_chunk(chunk: int) -> Array:
         try:

@@ -1,4 +1,4 @@
-"""Reading a prompt by chunks against reading it at once."""
+"""Reading a prompt by chunks against the book, which reads it at once."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from random_models import random_params, transformers_model
 from numpygpt import GPT2Config, KVCache, pad_left
 from numpygpt.engine import gpt2, prefill, threads
 from numpygpt.engine.prefill import chunk_bounds
+from numpygpt.gpt2 import gpt2 as book
 
 CONFIG = GPT2Config(vocab_size=97, n_ctx=300, n_embd=24, n_layer=3, n_head=3)
 PARAMS = random_params(CONFIG, dtype=np.float64)
@@ -45,16 +46,22 @@ def cache_of(*batch: int) -> KVCache:
     return KVCache(CONFIG, batch, dtype=np.float64)
 
 
+def whole(ids: Any) -> Any:
+    return book(ids, **PARAMS, n_head=CONFIG.n_head)
+
+
 def same(ours: Any, expected: Any) -> None:
     np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-10)
 
 
 @pytest.mark.parametrize("n_seq", [10, 41, 100, 300])
 @pytest.mark.parametrize("logits_to_keep", [0, 1, 30])
-def test_logits_are_those_of_the_whole(n_chunks: list[int], n_seq: int, logits_to_keep: int) -> None:
+@pytest.mark.parametrize("cache", [cache_of, lambda: None], ids=["a cache", "no cache"])
+def test_logits_are_those_of_the_whole(n_chunks: list[int], n_seq: int, logits_to_keep: int, cache: Any) -> None:
     ids = ids_of(n_seq)
-    ours = gpt2(ids, **PARAMS, config=CONFIG, cache=cache_of(), logits_to_keep=logits_to_keep)
-    same(ours, gpt2(ids, **PARAMS, config=CONFIG, logits_to_keep=logits_to_keep))
+    ours = gpt2(ids, **PARAMS, config=CONFIG, cache=cache(), logits_to_keep=logits_to_keep)
+    assert ours.dtype == np.float64
+    same(ours, whole(ids)[-logits_to_keep:])
     assert n_chunks
     assert n_chunks[0] > 1
 
@@ -72,21 +79,24 @@ def test_the_cache_serves_what_follows(n_chunks: list[int]) -> None:
     for start, end in ((0, 90), (90, 190), (190, 191), (191, 200)):  # by chunks, by chunks, at once, at once
         ours = gpt2(ids[start:end], **PARAMS, config=CONFIG, cache=cache, logits_to_keep=1)
         assert cache.n_seq == end
-        same(ours, gpt2(ids[:end], **PARAMS, config=CONFIG, logits_to_keep=1))
+        same(ours, whole(ids[:end])[-1:])
     assert len(n_chunks) == 2
 
 
-def test_a_batch_with_padding(n_chunks: list[int]) -> None:
-    ids, n_pad = pad_left([ids_of(120).tolist(), ids_of(57).tolist(), [3]])
-    ours = gpt2(ids, **PARAMS, config=CONFIG, cache=cache_of(3), n_pad=n_pad, logits_to_keep=1)
-    same(ours, gpt2(ids, **PARAMS, config=CONFIG, n_pad=n_pad, logits_to_keep=1))
+@pytest.mark.parametrize("cache", [cache_of, lambda _: None], ids=["a cache", "no cache"])
+def test_a_batch_with_padding(n_chunks: list[int], cache: Any) -> None:
+    texts = [ids_of(120).tolist(), ids_of(57).tolist(), [3]]
+    ids, n_pad = pad_left(texts)
+    ours = gpt2(ids, **PARAMS, config=CONFIG, cache=cache(3), n_pad=n_pad, logits_to_keep=1)
+    same(ours, [whole(text)[-1:] for text in texts])
     assert n_chunks[0] > 1
 
 
 def test_output_weights_of_their_own(n_chunks: list[int]) -> None:
     params = PARAMS | {"lm_head": {"weight": PARAMS["wte"]["weight"][::-1]}}
     ours = gpt2(ids_of(60), **params, config=CONFIG, cache=cache_of())
-    same(ours, gpt2(ids_of(60), **params, config=CONFIG))
+    same(ours, whole(ids_of(60))[:, ::-1])
+    assert n_chunks[0] > 1
 
 
 @pytest.mark.parametrize("bad", [0, 35, 99])  # in the first chunk, in between, in the last
@@ -97,7 +107,7 @@ def test_an_error_in_a_chunk_ends_all_and_leaves_the_cache_as_it_was(n_chunks: l
     with pytest.raises(ValueError, match="token id 97 is outside the vocabulary"):
         gpt2(wrong, **PARAMS, config=CONFIG, cache=cache)
     assert cache.n_seq == 0
-    same(gpt2(ids, **PARAMS, config=CONFIG, cache=cache), gpt2(ids, **PARAMS, config=CONFIG))
+    same(gpt2(ids, **PARAMS, config=CONFIG, cache=cache), whole(ids))
 
 
 def test_what_does_not_fit_the_cache_is_not_begun(n_chunks: list[int]) -> None:
@@ -109,7 +119,7 @@ def test_what_does_not_fit_the_cache_is_not_begun(n_chunks: list[int]) -> None:
 def test_one_thread_reads_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threads, "n_threads", lambda: 1)
     monkeypatch.setattr(threads, "parallel_map", None)
-    same(gpt2(ids_of(300), **PARAMS, config=CONFIG, cache=cache_of()), gpt2(ids_of(300), **PARAMS, config=CONFIG))
+    same(gpt2(ids_of(300), **PARAMS, config=CONFIG, cache=cache_of()), whole(ids_of(300)))
 
 
 @given(st.integers(1, 50), st.integers(1, 1024), st.integers(1, 64), st.integers(0, 1024), st.integers(16, 1600))
