@@ -11,9 +11,12 @@ from numpygpt import activations
 from numpygpt.activations import ERF
 from numpygpt.arrays import Array, Tensors
 from numpygpt.engine.cache import LayerCache
+from numpygpt.engine.threads import WORTHWHILE
 from numpygpt.layers import causal_mask, merge_heads, split_heads
 
 FEW_ROWS = 3  # are multiplied one by one
+MORE_ROWS = 32  # meet a large matrix
+COLUMNS = 768  # by so many of its columns at a time
 ROWS = 8  # of a product, which OpenBLAS computes at once
 QUERY_BLOCK = 128  # queries attended at once; bounds the scores to [n_head, QUERY_BLOCK, n_key]
 
@@ -76,13 +79,16 @@ def linear(x: Array, weight: Array, bias: Array | float = 0.0) -> Array:
     """Multiply by a matrix and add a vector: x [..., n_in], weight [n_in, n_out], bias [n_out] -> [..., n_out].
 
     Up to three rows are multiplied one after the other: the second finds the matrix in the cache, and BLAS need not
-    rearrange it first. More of them make one product, filled up with zeros to a multiple of 8, for OpenBLAS takes up
-    to 1.6 times as long for 6 rows as for 8.
+    rearrange it first. Up to 32 meet a large matrix piece by piece, for BLAS rearranges a piece where the cache holds
+    it. More of them make one product, filled up with zeros to a multiple of 8, for OpenBLAS takes up to 1.6 times as
+    long for 6 rows as for 8.
     """
     rows = x.reshape(-1, x.shape[-1])
     n_rows = len(rows)
     if n_rows <= FEW_ROWS:
         y = (rows[:, None, :] @ weight)[:, 0]
+    elif n_rows <= MORE_ROWS and weight.size >= WORTHWHILE and weight.flags.f_contiguous:
+        y = _piece_by_piece(rows, weight)
     else:
         if n_rows % ROWS > 1:  # one left over is no slower
             filled = np.zeros((n_rows + -n_rows % ROWS, x.shape[-1]), x.dtype)
@@ -92,6 +98,16 @@ def linear(x: Array, weight: Array, bias: Array | float = 0.0) -> Array:
     if np.ndim(bias) or bias:
         y += bias
     return y.reshape(*x.shape[:-1], weight.shape[-1])
+
+
+def _piece_by_piece(rows: Array, weight: Array) -> Array:
+    n_in, n_out = weight.shape
+    n_whole = n_out - n_out % COLUMNS
+    y = np.empty((len(rows), n_out), np.result_type(rows, weight))
+    pieces = weight.T[:n_whole].reshape(-1, COLUMNS, n_in)
+    y[:, :n_whole] = (pieces @ rows.T).reshape(n_whole, len(rows)).T
+    y[:, n_whole:] = (weight.T[n_whole:] @ rows.T).T
+    return y
 
 
 def attention(

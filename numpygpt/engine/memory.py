@@ -6,12 +6,19 @@ A token is decoded in the time that its weights take to come from memory, and tw
   4 KiB; the processor looks up where a page is 500 times as often.
 - *Layout.* `x @ weight` is the inner product of x with every column of [n_in, n_out]. Stored column by column (Fortran
   order), each of them is one run of memory.
+
+What is computed on the way lies in arrays that come and go with every layer. Linux' C library gives large ones back to
+the system at once, and asks for them anew a moment later; the system clears every page before it hands it out. So the
+library is asked to keep some.
 """
 
 from __future__ import annotations
 
+import ctypes
 import math
+import os
 from collections.abc import Mapping
+from functools import cache
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -22,6 +29,10 @@ from numpygpt.engine import threads
 MATRICES = (".c_attn.weight", ".c_proj.weight", ".c_fc.weight")  # of x @ weight; the embedding is used transposed
 ALIGNMENT = 64  # bytes: a cache line
 BLOCK_ROWS = 16  # turned at once: as many rows as make a cache line of a column
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # names of `mallopt`, from glibc's malloc.h
+KEPT = 2**29  # bytes of freed memory at most; the logits of 1000 tokens of gpt2 and their keys and values take half
+LARGEST_KEPT = 2**28  # bytes of one array; older versions of glibc allow no more than 2**25
 
 
 def load(tensors: Mapping[str, Array], shapes: Mapping[str, tuple[int, ...]], dtype: DTypeLike) -> dict[str, Array]:
@@ -41,7 +52,27 @@ def load(tensors: Mapping[str, Array], shapes: Mapping[str, tuple[int, ...]], dt
         begin += sizes[name]
     for name, target in loaded.items():
         _copy(tensors[name], target, name.endswith(MATRICES))
+    keep_freed_memory()
     return loaded
+
+
+@cache
+def keep_freed_memory() -> bool:
+    """Let this process keep up to half a gigabyte of what it frees, for the next arrays, and say whether it does.
+
+    It does where the C library is glibc, unless the environment has options for its `malloc`. Arrays that exist
+    already are not concerned: call it after large ones that are not to be kept, such as weights.
+
+    Source: mallopt(3), the manual page.
+    """
+    if any(name == "GLIBC_TUNABLES" or name.startswith("MALLOC_") for name in os.environ):
+        return False
+    try:
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):  # another system, or another library
+        return False
+    is_set = mallopt(M_MMAP_THRESHOLD, LARGEST_KEPT) or mallopt(M_MMAP_THRESHOLD, 2**25)
+    return bool(is_set and mallopt(M_TRIM_THRESHOLD, KEPT))
 
 
 def _copy(source: Array, target: Array, is_turned: bool) -> None:

@@ -153,3 +153,20 @@ def test_linear_is_the_books_for_any_number_of_rows(shape: tuple[int, ...], dtyp
         assert y.dtype == dtype
         np.testing.assert_allclose(y, expected, rtol=0, atol=1e-4 if dtype == np.float32 else 1e-12)
         np.testing.assert_allclose(kernels.linear(x, matrix), expected - bias, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("n_in", "n_out"), [(300, 2 * kernels.COLUMNS + 264), (300, 3 * kernels.COLUMNS), (900, 600)])
+def test_some_rows_meet_a_large_matrix_piece_by_piece(n_in: int, n_out: int, dtype: type) -> None:
+    """Whole pieces with a rest, whole pieces alone, and less than one."""
+    rng = np.random.default_rng(n_out)
+    weight: Array = rng.standard_normal((n_out, n_in)).astype(dtype).T
+    bias: Array = rng.standard_normal(n_out).astype(dtype)
+    for shape in (3,), (4,), (2, 8), (31,), (32,), (33,):
+        x: Array = rng.standard_normal((*shape, n_in)).astype(dtype)
+        y = kernels.linear(x, weight, bias)
+        assert y.dtype == dtype
+        assert y.flags.c_contiguous
+        np.testing.assert_allclose(
+            y, layers.linear(x, weight, bias), rtol=0, atol=1e-3 if dtype == np.float32 else 1e-11
+        )

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import platform
+import subprocess
+import sys
 import tracemalloc
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -69,3 +73,30 @@ def test_memory_for_the_result_and_one_tensor_more() -> None:
         tracemalloc.stop()
     assert peak < sum(sizes) + max(sizes) + 100_000
     assert all((tensor == len(name)).all() for name, tensor in loaded.items())
+
+
+FAULTS = """
+import resource
+import numpy as np
+from numpygpt.engine import memory
+
+kept = memory.keep_freed_memory()
+for _ in range(2):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    array = np.ones(100 << 17)  # 100 MiB
+    assert array.sum() == array.size
+    del array
+    faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+print(kept, faults)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="for glibc's malloc")
+@pytest.mark.parametrize(("variables", "is_kept"), [({}, True), ({"MALLOC_TOP_PAD_": "0"}, False)])
+def test_freed_memory_serves_the_next_array(variables: dict[str, str], is_kept: bool) -> None:
+    """No page of it comes from the system twice; and options of the environment are left alone."""
+    outside = {name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "GLIBC_"))}
+    output = subprocess.check_output([sys.executable, "-c", FAULTS], env=outside | variables, text=True)
+    kept, faults = output.split()
+    assert kept == str(is_kept)
+    assert (int(faults) < 20) == is_kept  # 50 pages of 2 MiB or 25,600 of 4 KiB, where the system gives them anew
