@@ -4,7 +4,7 @@ The model is a GPT-2 whose vocabulary has patches of pictures beside words; it w
 
     from numpygpt.draw import draw, read
 
-    image = draw("cat face", style="noto")  # bytes [height, width, channels]
+    image = draw("red apple", style="noto")  # bytes [height, width, channels]
     read(image)
 """
 
@@ -124,8 +124,8 @@ def main(argv: list[str] | None = None) -> None:
         "original: the licences of the drawings that it learned from hold for such a copy. Those of the model that\n"
         "comes along are Noto Emoji (Google, Apache 2.0), Fluent Emoji (Microsoft, MIT), and Twemoji (Twitter and\n"
         "contributors, CC BY 4.0: name them, and say that it was changed).",
-        'examples: python -m numpygpt.draw "cat face" --style noto --out cat.png\n'
-        "          python -m numpygpt.draw --read cat.png --top 3\n"
+        'examples: python -m numpygpt.draw "red apple" --style noto --out apple.png\n'
+        "          python -m numpygpt.draw --read apple.png --top 3\n"
         f"To make a model of handwritten digits: {TRAIN}",
     )
     parser.add_argument(
@@ -161,7 +161,7 @@ def main(argv: list[str] | None = None) -> None:
     if caption and (options.read or options.complete):
         parser.error("give words to draw, or a picture to read or to complete, not both")
     if not (caption or options.read or options.complete or options.list):
-        parser.error('say what to draw, such as "cat face"; --list shows the names')
+        parser.error('say what to draw, such as "red apple"; --list shows the names')
     with friendly_exit(parser.prog):
         model = load(options.model)
         if options.list:

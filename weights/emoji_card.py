@@ -5,7 +5,7 @@ from __future__ import annotations
 CARD = """\
 # emoji
 
-A small GPT-2 that draws what is named and names what is drawn: `python -m numpygpt.draw "cat face"`. This project
+A small GPT-2 that draws what is named and names what is drawn: `python -m numpygpt.draw "red apple"`. This project
 trained it itself with [`numpygpt.train`](../../numpygpt/train): plain NumPy on a CPU. The model is GPT-2 as it is; only
 the tokens, and where the loss counts, are other ones ([`numpygpt/pictures.py`](../../numpygpt/pictures.py)).
 

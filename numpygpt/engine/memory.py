@@ -7,9 +7,9 @@ A token is decoded in the time that its weights take to come from memory, and tw
 - *Layout.* `x @ weight` is the inner product of x with every column of [n_in, n_out]. Stored column by column (Fortran
   order), each of them is one run of memory.
 
-What is computed on the way lies in arrays that come and go with every layer. Linux' C library gives large ones back to
-the system at once, and asks for them anew a moment later; the system clears every page before it hands it out. So the
-library is asked to keep some.
+The results of a layer need memory for a moment. glibc, the C library of most Linux systems, gives large arrays back to
+the system when they are freed, and asks for memory anew with the next layer; the system clears every page before it
+hands it out. So `load` asks the library to keep some.
 """
 
 from __future__ import annotations
@@ -32,13 +32,14 @@ BLOCK_ROWS = 16  # turned at once: as many rows as make a cache line of a column
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # names of `mallopt`, from glibc's malloc.h
 KEPT = 2**29  # bytes of freed memory at most; the logits of 1000 tokens of gpt2 and their keys and values take half
-LARGEST_KEPT = 2**28  # bytes of one array; older versions of glibc allow no more than 2**25
+LARGEST_KEPT, LARGEST_ALLOWED = 2**28, 2**25  # bytes of one array; the second where glibc allows no more
 
 
 def load(tensors: Mapping[str, Array], shapes: Mapping[str, tuple[int, ...]], dtype: DTypeLike) -> dict[str, Array]:
     """Copy tensors, each looked up once, into one piece of memory: the same names, shapes and numbers, as `dtype`.
 
-    At any time there is memory for all of the result and one of the originals.
+    At any time there is memory for all of the result and one of the originals. Afterwards, the process keeps some of
+    the memory that it frees (`keep_freed_memory`).
     """
     step = ALIGNMENT // np.dtype(dtype).itemsize
     sizes = {name: math.ceil(math.prod(shape) / step) * step for name, shape in shapes.items()}
@@ -58,10 +59,10 @@ def load(tensors: Mapping[str, Array], shapes: Mapping[str, tuple[int, ...]], dt
 
 @cache
 def keep_freed_memory() -> bool:
-    """Let this process keep up to half a gigabyte of what it frees, for the next arrays, and say whether it does.
+    """Let this process keep about half a gigabyte of what it frees, for the next arrays, and say whether it does.
 
-    It does where the C library is glibc, unless the environment has options for its `malloc`. Arrays that exist
-    already are not concerned: call it after large ones that are not to be kept, such as weights.
+    It does where the C library is glibc, unless the environment has options for its `malloc` (any `MALLOC_…`, or
+    `GLIBC_TUNABLES`). The memory of large arrays that exist already, such as weights, is still given back.
 
     Source: mallopt(3), the manual page.
     """
@@ -71,7 +72,7 @@ def keep_freed_memory() -> bool:
         mallopt = ctypes.CDLL("libc.so.6").mallopt
     except (OSError, AttributeError):  # another system, or another library
         return False
-    is_set = mallopt(M_MMAP_THRESHOLD, LARGEST_KEPT) or mallopt(M_MMAP_THRESHOLD, 2**25)
+    is_set = mallopt(M_MMAP_THRESHOLD, LARGEST_KEPT) or mallopt(M_MMAP_THRESHOLD, LARGEST_ALLOWED)
     return bool(is_set and mallopt(M_TRIM_THRESHOLD, KEPT))
 
 

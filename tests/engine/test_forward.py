@@ -157,8 +157,8 @@ def test_linear_is_the_books_for_any_number_of_rows(shape: tuple[int, ...], dtyp
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize(("n_in", "n_out"), [(300, 2 * kernels.COLUMNS + 264), (300, 3 * kernels.COLUMNS), (900, 600)])
-def test_some_rows_meet_a_large_matrix_piece_by_piece(n_in: int, n_out: int, dtype: type) -> None:
-    """Whole pieces with a rest, whole pieces alone, and less than one."""
+def test_several_rows_by_blocks_of_a_large_matrix(n_in: int, n_out: int, dtype: type) -> None:
+    """Whole blocks with a rest, whole blocks alone, and less than one."""
     rng = np.random.default_rng(n_out)
     weight: Array = rng.standard_normal((n_out, n_in)).astype(dtype).T
     bias: Array = rng.standard_normal(n_out).astype(dtype)
